@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"mrgate/internal/config"
+	"mrgate/internal/feishu"
+	"mrgate/internal/gate"
+	"mrgate/internal/gitlab"
+	"mrgate/internal/server"
+	"mrgate/internal/sqlite"
+	"mrgate/internal/words"
+)
+
+func newServeCmd(env *Environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "serve-callback",
+		Aliases: []string{"serve"},
+		Short:   "Listen for webhooks and clicks, record decisions and act on them",
+		Long: `Listen for GitLab's webhooks and Feishu's clicks, record what people decide in
+an SQLite database, and act on GitLab.
+
+It answers a click after the decision is on disk, and carries it out through
+crashes and failures of either side: started again, it goes on where it was.
+
+  POST /feishu/callback    Feishu's card callbacks, and its url_verification
+  POST /gitlab/webhook     GitLab's merge request events (project, group or system hook)
+  GET  /healthz            ok
+
+A route whose secret is not configured does not exist.`,
+		Example: `  export MRGATE_GITLAB_TOKEN_FILE=/run/secrets/gitlab-token
+  export MRGATE_FEISHU_APP_ID=cli_a1b2c3 MRGATE_FEISHU_APP_SECRET_FILE=/run/secrets/feishu-secret
+  mrgate serve-callback --config mrgate.yaml --db /var/lib/mrgate/mrgate.db`,
+		Args: cobra.NoArgs,
+	}
+	config.Define(cmd.Flags(), "config", "listen", "admin_listen", "db", "sweep",
+		"gitlab_url", "gitlab_token", "gitlab_ca_file", "gitlab_webhook_secret",
+		"feishu_url", "feishu_app_id", "feishu_app_secret", "feishu_verification_token", "feishu_encrypt_key")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := env.load(cmd)
+		if err != nil {
+			return err
+		}
+		if err := mayServe(cfg); err != nil {
+			return err
+		}
+		return env.serve(cmd.Context(), cfg, env.logger())
+	}
+	return cmd
+}
+
+// mayServe refuses what could never work, or would be less safe than it looks.
+func mayServe(cfg *config.Config) error {
+	missing := func(what string) error {
+		return usage("serve-callback: %s is missing; set --%[1]s, MRGATE_… or MRGATE_…_FILE", what)
+	}
+	switch {
+	case cfg.GitLabToken.Reveal() == "":
+		return missing("gitlab-token")
+	case cfg.FeishuAppID == "":
+		return missing("feishu-app-id")
+	case cfg.FeishuAppSecret.Reveal() == "":
+		return missing("feishu-app-secret")
+	case len(cfg.Policy.Rules) == 0:
+		return usage("serve-callback: there is no policy that says who may approve; name a file with rules by --config")
+	case len(cfg.FeishuEncryptKey) > 0:
+		return usage("serve-callback: encrypted callbacks are not supported yet; take the encrypt key away in Feishu's console and here")
+	case len(cfg.FeishuVerificationToken) == 0:
+		return usage("serve-callback: no click could reach this listener; set feishu-verification-token, from the app's page Events & Callbacks")
+	}
+	return nil
+}
+
+// serve runs the listener until ctx ends.
+func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	db := env.path(cfg.DB)
+	store, err := sqlite.Open(ctx, db, sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			log.Error("close the database", "err", err)
+		}
+	}()
+	g, err := newGate(cfg, store, log)
+	if err != nil {
+		return err
+	}
+	srv, err := server.Listen(ctx, server.Config{
+		Listen: cfg.Listen, Admin: cfg.AdminListen, Routes: routes(cfg, g, log), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("mrgate "+version(), "db", db, "gitlab", cfg.GitLabURL, "feishu", cfg.FeishuURL, "rules", len(cfg.Policy.Rules))
+
+	// The server ends first, so that what it has acknowledged can still be
+	// worked on.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var group errgroup.Group
+	group.Go(func() error {
+		defer stop()
+		return srv.Serve(ctx)
+	})
+	group.Go(func() error {
+		defer cancel()
+		return g.Run(work)
+	})
+	err = group.Wait()
+	log.Info("ended")
+	return err
+}
+
+// newGate wires the parts together.
+func newGate(cfg *config.Config, store gate.Store, log *slog.Logger) (*gate.Gate, error) {
+	forge, err := gitlab.New(gitlab.Config{
+		BaseURL: cfg.GitLabURL, Token: cfg.GitLabToken.Reveal(), CAFile: cfg.GitLabCAFile, UserAgent: "mrgate/" + version(),
+	})
+	if err != nil {
+		return nil, &exitError{ExitUsage, err}
+	}
+	chat, err := feishu.New(feishu.Config{
+		BaseURL: cfg.FeishuURL, AppID: cfg.FeishuAppID, AppSecret: cfg.FeishuAppSecret.Reveal(),
+		UserAgent: "mrgate/" + version(), Log: log,
+	})
+	if err != nil {
+		return nil, &exitError{ExitUsage, err}
+	}
+	return gate.New(gate.Parts{
+		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Words: words.For(string(cfg.Policy.Locale)), Log: log,
+	}), nil
+}
+
+// routes mounts what has its secret.
+func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) map[string]http.Handler {
+	routes := map[string]http.Handler{
+		"POST /feishu/callback": feishu.Callback(feishu.CallbackConfig{
+			AppID: cfg.FeishuAppID, VerificationTokens: cfg.FeishuVerificationToken.Reveal(), Click: g.Click,
+			Trouble: words.For(string(cfg.Policy.Locale)).ToastNotRecorded(), Log: log,
+		}),
+	}
+	log.Warn("clicks are authenticated by the verification token alone, which is in the body of each; set an encrypt key where Feishu does not reach this listener over https")
+	if len(cfg.GitLabWebhookSecret) > 0 {
+		routes["POST /gitlab/webhook"] = gitlab.Webhook(gitlab.WebhookConfig{
+			Secrets: cfg.GitLabWebhookSecret.Reveal(), Look: g.Look, Log: log,
+		})
+	} else {
+		log.Warn("no gitlab-webhook-secret: GitLab cannot tell this listener about merge requests")
+	}
+	return routes
+}
+
+// path is an absolute path for a name given on the command line.
+func (env *Environment) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	dir := env.Dir
+	if dir == "" {
+		var err error
+		if dir, err = os.Getwd(); err != nil {
+			return name
+		}
+	}
+	return filepath.Join(dir, name)
+}

@@ -1,0 +1,238 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"mrgate/internal/policy"
+	"mrgate/internal/words"
+)
+
+// clickHold is how long a clicked card is left alone: Feishu refuses an update
+// of a card whose click is not answered yet ("card action is lock"), or shows it
+// and flips back.
+const clickHold = time.Second
+
+// Click judges a click from the database alone, commits what it means, and gives
+// what to answer. It implements [ClickFunc].
+func (g *Gate) Click(ctx context.Context, click Click) Answer {
+	var answer Answer
+	var row int64
+	hash := g.rules.Load().hash
+	err := g.store.Change(ctx, By{Message: click.Key}, func(mr *MergeRequest) error {
+		answer, row = mr.click(click, hash, g.words), mr.ID
+		return nil
+	})
+	switch {
+	case errors.Is(err, ErrNoRow):
+		return Answer{Kind: AnswerError, Text: g.words.ToastUnknownCard()}
+	case err != nil:
+		g.log.Error("a click was not recorded", "message", click.Key, "err", err)
+		return Answer{Kind: AnswerError, Text: g.words.ToastNotRecorded()}
+	}
+	g.nudge(row)
+	return answer
+}
+
+// click is what a click does to the row, and its answer.
+func (mr *MergeRequest) click(c Click, hash string, w *words.Words) Answer {
+	r, m := mr.MessageByKey(c.Key)
+	if c.Ref != nil && (m.Ref == nil || m.Ref.Data != c.Ref.Data) {
+		m.Ref = c.Ref // of the same message we know more than the click says
+	}
+	mr.expire()
+	cur := mr.Current()
+	if r != cur {
+		// The card that the person sees is behind: show what it stands for now.
+		if now := cur.message(m.Kind, m.To); now != nil && m.Ref == nil {
+			m, r = now, cur
+		}
+		return mr.answer(r, m, w, AnswerInfo, w.ToastSuperseded())
+	}
+	verdict := Reject
+	switch c.Action {
+	case ActionApprove:
+		verdict = Approve
+	case ActionReject:
+	case ActionRetry:
+		return mr.retry(r, m, c, w)
+	case ActionView:
+		fallthrough
+	default:
+		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard()}
+	}
+	if kind, text := r.over(verdict, w); text != "" && r.decisionOf(c.By.ID) == nil {
+		if !r.isApprover(c.By.ID) {
+			return Answer{Kind: kind, Text: text}
+		}
+		return mr.answer(r, m, w, kind, text)
+	}
+	if r.PolicyHash != hash {
+		// The rules have changed since the people were looked up.
+		mr.Claims = append(mr.Claims, &Claim{
+			Message: m.Key, Request: r.ID, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now,
+		})
+		mr.look()
+		mr.arrive(true)
+		m.NotBefore = mr.Now.Add(clickHold)
+		return Answer{Kind: AnswerInfo, Text: w.ToastChecking()}
+	}
+	if text := r.refuse(c.By.ID, verdict, w); text != "" {
+		return Answer{Kind: AnswerError, Text: text}
+	}
+	if d := r.decisionOf(c.By.ID); d != nil {
+		return mr.answer(r, m, w, AnswerInfo, w.ToastAgain(string(d.Verdict), d.Verdict == verdict))
+	}
+	if verdict == Reject && r.Rule.RequireReason && strings.TrimSpace(c.Text) == "" {
+		return Answer{Kind: AnswerError, Text: w.ToastReasonMissing()}
+	}
+	mr.decide(r, &Decision{
+		Person: c.By.ID, Name: r.nameOf(c.By), Verdict: verdict, Reason: c.Text, Via: "card", Shown: m.Shown, At: mr.Now,
+	}, m.Key)
+	return mr.answer(r, m, w, AnswerOK, r.taken(verdict, w))
+}
+
+// answer gives the text with the card as it now is, and notes that it shows that.
+func (mr *MergeRequest) answer(r *Request, m *Message, w *words.Words, kind AnswerKind, text string) Answer {
+	card := mr.face(r, m, w)
+	if digest := card.Digest(); m.Shown != digest {
+		m.Shown, m.Face = digest, r.progress()
+		m.NotBefore = mr.Now.Add(clickHold)
+	}
+	return Answer{Kind: kind, Text: text, Card: &card}
+}
+
+// over says that the request no longer takes this verdict, and in which words;
+// "": it does. Until the merge a rejection is always taken.
+func (r *Request) over(v Verdict, w *words.Words) (AnswerKind, string) {
+	switch r.State {
+	case Pending:
+		return "", ""
+	case Approved, BlockedNow:
+		if v == Reject && !r.ends() {
+			return "", ""
+		}
+		return AnswerInfo, r.somebodyWasFirst(Approve, w)
+	case MergedHere:
+		return AnswerInfo, r.somebodyWasFirst(Approve, w)
+	case Rejected, ClosedHere:
+		return AnswerInfo, r.somebodyWasFirst(Reject, w)
+	case Expired:
+		return AnswerInfo, w.ToastExpired()
+	case Superseded:
+		return AnswerInfo, w.ToastSuperseded()
+	case Withdrawn:
+		if r.Cause == CauseNoRule {
+			return AnswerError, w.ToastNoRule(r.Target)
+		}
+		return AnswerInfo, w.ToastWithdrawn()
+	}
+	return AnswerError, w.ToastUnknownCard()
+}
+
+func (r *Request) somebodyWasFirst(v Verdict, w *words.Words) string {
+	for _, d := range slices.Backward(r.Decisions) {
+		if d.Verdict == v && !d.Void {
+			return w.ToastSomebodyFirst(d.Name, string(v), d.At)
+		}
+	}
+	return w.ToastWithdrawn()
+}
+
+// taken is the answer to a verdict that counts.
+func (r *Request) taken(v Verdict, w *words.Words) string {
+	switch {
+	case v == Reject:
+		return w.ToastRejected(r.Rule.OnReject == policy.OnRejectClose)
+	case r.State == Pending:
+		return w.ToastApprovedMore(r.Rule.Required - len(r.approvals()))
+	default:
+		return w.ToastApproved(r.Rule.OnApprove == policy.OnApproveMerge)
+	}
+}
+
+// refuse says why the person's verdict does not count; "": it does.
+func (r *Request) refuse(person string, v Verdict, w *words.Words) string {
+	if !r.isApprover(person) {
+		return w.ToastOutsider(r.Rule.Name)
+	}
+	if v == Reject || r.Rule.AllowSelfApproval {
+		return ""
+	}
+	switch bar := r.Panel.bars(person); bar.kind {
+	case barAuthor:
+		return w.ToastAuthor()
+	case barCommitter:
+		return w.ToastCommitter()
+	case barUnsure:
+		return w.ToastAuthorUnknown(bar.username)
+	case barNone:
+	}
+	return ""
+}
+
+// mayApprove says that an approval of the person counts.
+func (r *Request) mayApprove(person string) bool {
+	return r.isApprover(person) && (r.Rule.AllowSelfApproval || r.Panel.bars(person).kind == barNone)
+}
+
+func (r *Request) isApprover(person string) bool {
+	return person != "" && slices.ContainsFunc(r.Panel.Approvers, func(m Member) bool { return m.ID == person })
+}
+
+// nameOf is the person's name, from the directory if it knows one.
+func (r *Request) nameOf(p Person) string {
+	for _, m := range r.Panel.Approvers {
+		if m.ID == p.ID && m.Name != "" {
+			return m.Name
+		}
+	}
+	return p.Name
+}
+
+// retry has a blocked merge tried again, at once.
+func (mr *MergeRequest) retry(r *Request, m *Message, c Click, w *words.Words) Answer {
+	if !r.isApprover(c.By.ID) && (c.By.ID == "" || c.By.ID != r.Panel.Author.ID) {
+		return Answer{Kind: AnswerError, Text: w.ToastOutsider(r.Rule.Name)}
+	}
+	if r.State != BlockedNow {
+		kind, text := r.over(Approve, w)
+		switch r.State { //nolint:exhaustive // the others are over
+		case Approved:
+			kind, text = AnswerInfo, w.ToastRetryNotNeeded()
+		case Pending:
+			kind, text = AnswerInfo, w.ToastSuperseded()
+		}
+		return mr.answer(r, m, w, kind, text)
+	}
+	mr.LookAt = mr.Now
+	mr.arrive(true)
+	return Answer{Kind: AnswerInfo, Text: w.ToastRetry()}
+}
+
+// decide adds a decision and moves the request, if it is enough.
+func (mr *MergeRequest) decide(r *Request, d *Decision, message string) {
+	d.Entry = mr.record(r, EntryDecided, struct {
+		*Decision
+		Message string   `json:"message,omitempty"`
+		Head    CommitID `json:"head"`
+		Target  string   `json:"target"`
+		Rule    string   `json:"rule"`
+		Policy  string   `json:"policy"`
+	}{d, message, r.Head, r.Target, r.Rule.Name, r.PolicyHash})
+	r.Decisions = append(r.Decisions, d)
+	switch {
+	case d.Verdict == Reject:
+		mr.move(r, EventRejected)
+	case r.State == Pending && len(r.approvals()) >= r.Rule.Required:
+		mr.move(r, EventApproved)
+	}
+	// A person waits: don't let an earlier "look again later" hold this up.
+	if mr.LookAt.After(mr.Now) {
+		mr.LookAt = time.Time{}
+	}
+	mr.arrive(true)
+}

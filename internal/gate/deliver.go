@@ -1,0 +1,222 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mrgate/internal/policy"
+	"mrgate/internal/words"
+)
+
+// atOnce is how many messages of one request are sent at the same time.
+const atOnce = 4
+
+// messages sends and changes what does not show what it should. Trouble with
+// the chat is written down; an error is trouble with the database.
+func (w *work) messages(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.cancel.Store(&cancel)
+	defer w.cancel.Store(nil)
+
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for _, key := range w.mr.stale(w.g.words) {
+		group.Go(func() error { return w.show(ctx, key) })
+	}
+	return group.Wait()
+}
+
+// stale gives the keys of the messages to send or change now.
+func (mr *MergeRequest) stale(w *words.Words) []string {
+	if mr.Snapshot == nil || mr.ChatAt.After(mr.Now) {
+		return nil
+	}
+	var keys []string
+	for _, r := range mr.Requests {
+		for _, m := range r.Messages {
+			if at, due := mr.showAt(r, m, w); due && !at.After(mr.Now) {
+				keys = append(keys, m.Key)
+			}
+		}
+	}
+	return keys
+}
+
+// showAt says whether a message has to be sent or changed, and not before when.
+func (mr *MergeRequest) showAt(r *Request, m *Message, w *words.Words) (time.Time, bool) {
+	if m.Gone != "" || mr.Snapshot == nil {
+		return time.Time{}, false
+	}
+	if m.Ref == nil && m.TriedAt.IsZero() && !r.State.Followed() && (m.Kind == KindCard || m.Kind == KindNotice) {
+		return time.Time{}, false // over before anybody was asked
+	}
+	// What tells the author something is a message of its own, sent once. Only
+	// a notice that stands for a newer commit is changed, and only by that.
+	if m.Kind != KindCard && m.Ref != nil && m.Shown != "" {
+		return time.Time{}, false
+	}
+	card := mr.face(r, m, w)
+	if m.Ref != nil && m.Shown == card.Digest() {
+		return time.Time{}, false
+	}
+	at := latest(m.NotBefore, mr.ChatAt)
+	if m.Face == r.progress() {
+		at = latest(at, m.PushAt)
+	}
+	return at, true
+}
+
+// show brings one message up to date.
+func (w *work) show(ctx context.Context, key string) error {
+	if ctx.Err() != nil {
+		return nil // make room; finish sees that it is still due
+	}
+	var card Card
+	var m Message
+	var face string
+	due, tried := false, false
+	err := w.change(func(mr *MergeRequest) {
+		r, msg := mr.MessageByKey(key)
+		var at time.Time
+		// Between the plan and now the card may have been clicked, and a clicked
+		// card is left alone.
+		if at, due = mr.showAt(r, msg, w.g.words); due && !at.After(mr.Now) {
+			card, face = mr.face(r, msg, w.g.words), r.progress()
+			tried = !msg.TriedAt.IsZero()
+			msg.TriedAt = mr.Now
+			m = *msg
+		} else {
+			due = false
+		}
+		if msg.Ref != nil && !msg.Ref.Until.IsZero() && mr.Now.After(msg.Ref.Until) || msg.Ref != nil && msg.Ref.Left == 0 {
+			mr.letGo(r, msg, "the chat changes it no more")
+			due = false
+		}
+	})
+	if err != nil || !due {
+		return err
+	}
+	c, cancel := call(ctx)
+	defer cancel()
+	var ref CardRef
+	digest := card.Digest()
+	if m.Ref == nil {
+		sent := card
+		if m.SentAs != "" {
+			sent.Key = m.SentAs
+		}
+		ref, err = w.g.chat.Send(c, m.To, sent)
+		if tried {
+			digest = "" // perhaps it is an earlier sending's, and shows what that showed
+		}
+	} else {
+		ref, err = w.g.chat.Update(c, *m.Ref, card)
+	}
+	cut := ctx.Err() != nil
+	return w.change(func(mr *MergeRequest) {
+		r, msg := mr.MessageByKey(key)
+		switch {
+		case err == nil:
+			mr.shown(r, msg, ref, digest, face, m.Ref == nil)
+		case cut:
+			// Cut off to make room, or at mrgate's end: nobody's fault.
+		default:
+			mr.chatFailed(r, msg, err)
+		}
+	})
+}
+
+// shown writes down that the chat took a message.
+func (mr *MergeRequest) shown(r *Request, m *Message, ref CardRef, digest, face string, sent bool) {
+	if m.NotBefore.After(mr.Now) && !sent {
+		digest = "" // clicked meanwhile: who knows which of the two it shows
+	}
+	m.Ref, m.Shown, m.Face, m.Tries = &ref, digest, face, 0
+	mr.ChatTries, mr.ChatAt = 0, time.Time{}
+	if sent {
+		mr.record(r, EntryMessage, struct {
+			Kind MessageKind `json:"kind"`
+			To   Recipient   `json:"to"`
+			Key  string      `json:"key"`
+		}{m.Kind, m.To, m.Key})
+	}
+}
+
+// chatFailed writes down that the chat did not take a message.
+func (mr *MergeRequest) chatFailed(r *Request, m *Message, err error) {
+	if errors.Is(err, ErrGone) {
+		mr.letGo(r, m, err.Error())
+		return
+	}
+	m.Tries++
+	mr.Error = err.Error()
+	m.NotBefore = mr.Now.Add(backoff(m.Tries, err))
+	var told *RetryAfter
+	if errors.As(err, &told) || errors.Is(err, ErrNotPermitted) {
+		return // about this message alone; the adapter itself holds back where the whole token has to wait
+	}
+	mr.ChatTries++
+	mr.ChatAt = latest(mr.ChatAt, mr.Now.Add(backoff(mr.ChatTries, err)))
+}
+
+// letGo gives a message up that can never be sent or changed again.
+func (mr *MergeRequest) letGo(r *Request, m *Message, why string) {
+	m.Gone = why
+	mr.record(r, EntryMessage, struct {
+		Kind  MessageKind `json:"kind"`
+		To    Recipient   `json:"to"`
+		Key   string      `json:"key"`
+		LetGo string      `json:"let_go"`
+	}{m.Kind, m.To, m.Key, why})
+}
+
+// settled says that nothing of the request is outstanding.
+func (mr *MergeRequest) settled(r *Request, w *words.Words, p *rules) bool {
+	if mr.effectOf(r, p) != "" || r.State.Open() && !r.ends() {
+		return false
+	}
+	for _, m := range r.Messages {
+		if _, due := mr.showAt(r, m, w); due {
+			return false
+		}
+	}
+	return true
+}
+
+// nextDue is when there is next something to do; zero: when something arrives.
+func (mr *MergeRequest) nextDue(w *words.Words, p *rules) time.Time {
+	due := mr.LookAt
+	if mr.Snapshot == nil && due.IsZero() {
+		due = mr.Now
+	}
+	if r, _ := mr.nextEffect(p); r != nil && mr.LookAt.IsZero() {
+		due = mr.Now
+	}
+	for _, r := range mr.Requests {
+		if r.State.Open() && !r.ends() {
+			due = earliest(due, r.ExpiresAt)
+		}
+		for _, m := range r.Messages {
+			if at, ok := mr.showAt(r, m, w); ok {
+				due = earliest(due, latest(at, mr.Now))
+			}
+		}
+	}
+	return due
+}
+
+// latest is the later of two times, of which either may be zero.
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func projectOf(ref Ref, s *Snapshot) policy.ProjectRef {
+	return policy.ProjectRef{ID: ref.Project, Path: s.Path}
+}

@@ -1,0 +1,70 @@
+package gate
+
+import "context"
+
+// Forge is a code host. Every write carries the head commit, so that nothing is
+// done to a commit that nobody decided on; "it is so already" is success. A call
+// ends within 10 s. Errors are those of this package; any other: try again.
+type Forge interface {
+	// Get reads the merge request in one call.
+	// ErrNotFound: there is none, or it may not be seen.
+	Get(ctx context.Context, mr Ref) (Snapshot, error)
+
+	// Contents reads what head changes and who committed to it. A size that
+	// cannot be read is left out; committers that cannot be read are an error.
+	// ErrHeadMoved: the head is another commit.
+	Contents(ctx context.Context, mr Ref, path string, head CommitID) (Contents, error)
+
+	// Approve approves head in mrgate's own name. ErrHeadMoved, ErrNotPermitted.
+	Approve(ctx context.Context, mr Ref, head CommitID) error
+
+	// Merge merges if the head is still head, and says what became of it. An
+	// error is only trouble in transport, ErrHeadMoved, or ErrNotPermitted.
+	Merge(ctx context.Context, mr Ref, head CommitID, how MergeOptions) (MergeResult, error)
+
+	// Close closes the merge request. GitLab's close takes no commit: read first.
+	Close(ctx context.Context, mr Ref, head CommitID) error
+
+	// Retract takes mrgate's approval and auto-merge back, as far as there are any.
+	Retract(ctx context.Context, mr Ref) error
+
+	// Note writes body under the merge request once for each key and gives a
+	// reference to it. Body is plain text: it is shown as it is, and no line of
+	// it is obeyed as a command. With again (it may have been written before)
+	// the forge is searched for the key first.
+	Note(ctx context.Context, mr Ref, note Note) (ref string, err error)
+}
+
+// MergeOptions is how to merge; nil means as the merge request says.
+type MergeOptions struct {
+	Squash             *bool
+	RemoveSourceBranch *bool
+	// WhenGreen has the forge merge by itself when the running pipeline passes.
+	WhenGreen bool
+}
+
+// MergeStatus is what became of an attempt to merge.
+type MergeStatus string
+
+const (
+	Merged    MergeStatus = "merged"
+	Scheduled MergeStatus = "scheduled" // the forge will do it by itself; look again
+	Computing MergeStatus = "computing" // the forge does not know yet: soon
+	Blocked   MergeStatus = "blocked"   // a person has to do something
+	Moved     MergeStatus = "moved"     // it is no longer what was to be merged: look
+)
+
+// MergeResult is the status and, if blocked, why.
+type MergeResult struct {
+	Status MergeStatus
+	Commit CommitID // the merge commit, where merged
+	Why    Mergeability
+}
+
+// Note is text for people under a merge request.
+type Note struct {
+	Key      string // the same for the same note; hidden in it
+	Body     string
+	Internal bool // only for members of the project
+	Again    bool
+}

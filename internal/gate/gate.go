@@ -1,0 +1,175 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mrgate/internal/policy"
+	"mrgate/internal/words"
+)
+
+// Parts is what a Gate is made of; all but Workers are needed.
+type Parts struct {
+	Forge   Forge
+	Chat    Chat
+	Store   Store
+	Policy  *policy.Policy
+	Words   *words.Words
+	Log     *slog.Logger
+	Workers int // merge requests at work at the same time; 0: 8
+}
+
+// Gate takes what arrives and carries it out. Its methods may be called from
+// several goroutines, and several Gates may work on one store.
+type Gate struct {
+	forge   Forge
+	chat    Chat
+	store   Store
+	words   *words.Words
+	log     *slog.Logger
+	workers int
+
+	rules  atomic.Pointer[rules]
+	nudged chan struct{} // one slot: something is due
+	atWork sync.Map      // row → *work, to hurry those that only write messages
+	merges projectLocks
+}
+
+// rules is a policy with its hash, replaced as one.
+type rules struct {
+	*policy.Policy
+	hash string
+}
+
+// New puts the parts together. Run starts it.
+func New(parts Parts) *Gate {
+	g := &Gate{
+		forge: parts.Forge, chat: parts.Chat, store: parts.Store,
+		words: parts.Words, log: parts.Log, workers: parts.Workers,
+		nudged: make(chan struct{}, 1),
+	}
+	if g.workers == 0 {
+		g.workers = 8
+	}
+	g.rules.Store(&rules{Policy: parts.Policy, hash: parts.Policy.Hash()})
+	return g
+}
+
+// Look writes down that the merge request is to be read, and says in a few words
+// what will come of it. It implements [LookFunc]: when it returns without an
+// error, that is on disk.
+//
+// A hint that shows nothing new costs a read of the database and nothing else;
+// one from a project that no rule covers leaves no trace.
+func (g *Gate) Look(ctx context.Context, hint Hint) (string, error) {
+	known, err := g.store.Peek(ctx, By{Ref: &hint.Ref})
+	switch {
+	case errors.Is(err, ErrNoRow):
+		if !g.rules.Load().Covers(policy.ProjectRef{ID: hint.Ref.Project, Path: hint.Path}) {
+			return "no rule covers this project", nil
+		}
+		if s := hint.Snapshot; s != nil && s.State != "" && s.State != ForgeOpen {
+			return "not open, and never asked about", nil
+		}
+	case err != nil:
+		return "", fmt.Errorf("look at %s: %w", hint.Ref, err)
+	case known.shows(hint.Snapshot):
+		return "nothing new", nil
+	}
+	err = g.store.Change(ctx, By{Ref: &hint.Ref}, func(mr *MergeRequest) error {
+		mr.look()
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("look at %s: %w", hint.Ref, err)
+	}
+	g.nudge(0)
+	return "looking", nil
+}
+
+// look makes the merge request due to be read.
+func (mr *MergeRequest) look() {
+	waiting := !mr.LookAt.IsZero() && !mr.LookAt.After(mr.Now)
+	if waiting && mr.Lease == "" && !mr.DueAt.IsZero() && !mr.DueAt.After(mr.Now) {
+		return // it is about to be read anyway
+	}
+	mr.LookAt = mr.Now
+	mr.arrive(false)
+}
+
+// shows says that the hint tells nothing that the row does not know. Hints are
+// often partial: what one leaves out is not compared.
+func (mr *MergeRequest) shows(hint *Snapshot) bool {
+	known := mr.Snapshot
+	if known == nil || hint == nil || mr.Tries > 0 {
+		return false
+	}
+	same := func(said, known string) bool { return said == "" || said == known }
+	if hint.State != known.State || hint.Draft != known.Draft ||
+		!same(string(hint.Head), string(known.Head)) || !same(hint.Target, known.Target) || !same(hint.Source, known.Source) ||
+		!same(hint.Title, known.Title) || !same(hint.Description, known.Description) {
+		return false
+	}
+	// Whoever waits for the forge wants to hear that its mind has changed.
+	cur := mr.Current()
+	waits := cur != nil && (cur.State == BlockedNow || cur.State == Approved && !mr.LookAt.IsZero())
+	return !waits || same(hint.Merging.Reason, known.Merging.Reason)
+}
+
+// nudge wakes the runner; row, if not 0, is one for which a person waits.
+func (g *Gate) nudge(row int64) {
+	if row != 0 {
+		if w, ok := g.atWork.Load(row); ok {
+			w.(*work).hurry()
+		}
+	}
+	select {
+	case g.nudged <- struct{}{}:
+	default:
+	}
+}
+
+// projectLocks lets one merge of a project happen at a time: two merges at once
+// into one branch make the forge compute everything twice and answer 405.
+type projectLocks struct {
+	mu   sync.Mutex
+	held map[int64]chan struct{}
+}
+
+// lock waits for the project, at most for d; false: in vain.
+func (l *projectLocks) lock(ctx context.Context, project int64, d time.Duration) bool {
+	timeout := time.NewTimer(d)
+	defer timeout.Stop()
+	for {
+		l.mu.Lock()
+		busy, ok := l.held[project]
+		if !ok {
+			if l.held == nil {
+				l.held = make(map[int64]chan struct{})
+			}
+			l.held[project] = make(chan struct{})
+			l.mu.Unlock()
+			return true
+		}
+		l.mu.Unlock()
+		select {
+		case <-busy:
+		case <-timeout.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (l *projectLocks) unlock(project int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.held[project])
+	delete(l.held, project)
+}

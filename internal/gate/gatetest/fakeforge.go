@@ -1,0 +1,519 @@
+package gatetest
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // commit IDs are SHA-1; nothing is protected by these
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mrgate/internal/gate"
+)
+
+// FakeForge is a code host in memory: a [gate.Forge], the [World] around it, and
+// what tests of gate need besides: the calls in their order, failures, delays
+// and late answers. It passes the suite [Forge].
+type FakeForge struct {
+	mu       sync.Mutex
+	mrs      map[gate.Ref]*fakeMR
+	projects map[string]int64
+	commits  int
+	notes    int
+	calls    []string
+	before   func(method string) error
+	after    func(method string) error
+	delay    func(method string) time.Duration
+}
+
+type fakeMR struct {
+	snap      gate.Snapshot
+	contents  gate.Contents
+	approved  bool // by mrgate, whichever head it was: GitLab CE keeps it through a push
+	late      int  // this many more Gets until the mergeability is known
+	notes     []gate.Note
+	refs      []string
+	squashed  *bool
+	protected bool // mrgate may not merge into the target
+}
+
+var (
+	_ gate.Forge = (*FakeForge)(nil)
+	_ World      = (*FakeForge)(nil)
+)
+
+// NewForge is an empty one.
+func NewForge() *FakeForge {
+	return &FakeForge{mrs: map[gate.Ref]*fakeMR{}, projects: map[string]int64{}}
+}
+
+// Open opens a merge request in the project s.Path (its first is number 1) and
+// gives its name. What s leaves out is filled in: state open, head, source,
+// target "main", title, author, URL, can be merged.
+func (f *FakeForge) Open(s gate.Snapshot) gate.Ref {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.Path == "" {
+		s.Path = "payments/api"
+	}
+	if f.projects[s.Path] == 0 {
+		f.projects[s.Path] = int64(100 + len(f.projects) + 1)
+	}
+	ref := gate.Ref{Forge: "gitlab", Project: f.projects[s.Path], Number: 1}
+	for f.mrs[ref] != nil {
+		ref.Number++
+	}
+	f.put(ref, s)
+	return ref
+}
+
+// OpenAs is Open for a name that the test chose.
+func (f *FakeForge) OpenAs(ref gate.Ref, s gate.Snapshot) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.Path == "" {
+		s.Path = "payments/api"
+	}
+	f.put(ref, s)
+}
+
+func (f *FakeForge) put(ref gate.Ref, s gate.Snapshot) {
+	fill := func(field *string, with string) {
+		if *field == "" {
+			*field = with
+		}
+	}
+	fill(&s.URL, fmt.Sprintf("https://gitlab.example.com/%s/-/merge_requests/%d", s.Path, ref.Number))
+	fill(&s.Title, fmt.Sprintf("Change %d", ref.Number))
+	fill(&s.Source, fmt.Sprintf("change-%d", ref.Number))
+	fill(&s.Target, "main")
+	if s.State == "" {
+		s.State = gate.ForgeOpen
+	}
+	if s.Author == (gate.User{}) {
+		s.Author = gate.User{ID: 11, Username: "bob", Name: "Bob Chen"}
+	}
+	mr := &fakeMR{snap: s}
+	f.mrs[ref] = mr
+	if s.Head == "" {
+		f.commit(mr)
+	}
+	if mr.snap.Merging == (gate.Mergeability{}) {
+		f.rest(mr)
+	}
+	mr.contents = f.contents(mr)
+}
+
+// commit gives the merge request a new head.
+func (f *FakeForge) commit(mr *fakeMR) {
+	f.commits++
+	sum := sha1.Sum(fmt.Appendf(nil, "commit %d", f.commits)) //nolint:gosec // see the import
+	mr.snap.Head = gate.CommitID(hex.EncodeToString(sum[:]))
+}
+
+func (f *FakeForge) contents(mr *fakeMR) gate.Contents {
+	return gate.Contents{
+		Head:       mr.snap.Head,
+		Size:       &gate.Size{Files: 1, Additions: 3, Deletions: 1, Commits: 1},
+		Files:      []gate.FileChange{{Path: "README.md", Additions: 3, Deletions: 1}},
+		Commits:    []gate.CommitTitle{{ID: mr.snap.Head, Title: mr.snap.Title}},
+		Committers: []gate.Committer{{User: mr.snap.Author, Email: mr.snap.Author.Username + "@example.com"}},
+	}
+}
+
+// rest is what the forge says of the mergeability when nothing else was scripted.
+func (f *FakeForge) rest(mr *fakeMR) {
+	s := &mr.snap
+	switch {
+	case s.State != gate.ForgeOpen:
+		s.Merging = gate.Mergeability{Class: gate.MergeBlocked, Reason: "not_open"}
+	case s.Draft:
+		s.Merging = gate.Mergeability{Class: gate.MergeBlocked, Reason: "draft_status"}
+	case s.Conflicts:
+		s.Merging = gate.Mergeability{Class: gate.MergeBlocked, Reason: "conflict"}
+	default:
+		s.Merging = gate.Mergeability{Class: gate.MergeGo, Reason: "mergeable"}
+	}
+}
+
+// Edit changes what the forge says of a merge request, in any way. Who leaves
+// its mergeability alone gets the one that follows from the rest.
+func (f *FakeForge) Edit(ref gate.Ref, change func(s *gate.Snapshot)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	mr := f.mrs[ref]
+	head, merging := mr.snap.Head, mr.snap.Merging
+	change(&mr.snap)
+	if mr.snap.Merging == merging {
+		f.rest(mr)
+	}
+	if mr.snap.Head != head {
+		mr.contents.Head = mr.snap.Head
+	}
+}
+
+// SetMerging sets the mergeability, until the next Edit, Push and so on.
+func (f *FakeForge) SetMerging(ref gate.Ref, class gate.MergeClass, reason string) {
+	f.Edit(ref, func(s *gate.Snapshot) { s.Merging = gate.Mergeability{Class: class, Reason: reason} })
+}
+
+// SetContents sets what the head changes and who committed to it.
+func (f *FakeForge) SetContents(ref gate.Ref, change func(c *gate.Contents)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.mrs[ref].contents)
+}
+
+// SetProtected says that mrgate may not merge this one (GitLab: a protected branch).
+func (f *FakeForge) SetProtected(ref gate.Ref, yes bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mrs[ref].protected = yes
+}
+
+// Late has the next gets answer that the mergeability is still being computed;
+// merging is impossible until then.
+func (f *FakeForge) Late(ref gate.Ref, gets int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mrs[ref].late = gets
+}
+
+// Remove makes the merge request unknown.
+func (f *FakeForge) Remove(ref gate.Ref) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.mrs, ref)
+}
+
+// Fail is asked before each call with the method's name in small letters
+// ("get", "contents", "approve", "merge", "close", "retract", "note"); its error
+// is the call's, and nothing is done. nil: no more failures.
+func (f *FakeForge) Fail(before func(method string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = before
+}
+
+// FailNext has the next calls of the method fail with these errors, one each.
+func (f *FakeForge) FailNext(method string, errs ...error) {
+	var mu sync.Mutex
+	f.Fail(func(m string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if m != method || len(errs) == 0 {
+			return nil
+		}
+		err := errs[0]
+		errs = errs[1:]
+		return err
+	})
+}
+
+// Lose is like Fail, but what was called for is done: only the answer is lost.
+func (f *FakeForge) Lose(after func(method string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.after = after
+}
+
+// Delay says how long each call takes before it does anything.
+func (f *FakeForge) Delay(d func(method string) time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delay = d
+}
+
+// Calls lists the calls so far: "get 7", "approve 7 1a2b3c4d", "merge 7 1a2b3c4d
+// green", "note 7 key". Numbers and commits, eight digits of them, stand as in
+// the call; failed calls are in the list as well.
+func (f *FakeForge) Calls() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
+}
+
+// Forget empties the list of calls.
+func (f *FakeForge) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = nil
+}
+
+// call is one call of the port: record, wait, fail, do, lose.
+func (f *FakeForge) call(ctx context.Context, method string, ref gate.Ref, rest []string, do func(mr *fakeMR) error) error {
+	f.mu.Lock()
+	f.calls = append(f.calls, strings.Join(append([]string{method, fmt.Sprint(ref.Number)}, rest...), " "))
+	before, after, delay := f.before, f.after, f.delay
+	f.mu.Unlock()
+
+	if delay != nil {
+		if d := delay(method); d > 0 {
+			timer := time.NewTimer(d)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s %s: %w", method, ref, err)
+	}
+	if before != nil {
+		if err := before(method); err != nil {
+			return fmt.Errorf("%s %s: %w", method, ref, err)
+		}
+	}
+
+	f.mu.Lock()
+	mr := f.mrs[ref]
+	err := gate.ErrNotFound
+	if mr != nil {
+		err = do(mr)
+	}
+	f.mu.Unlock()
+	if err == nil && after != nil {
+		err = after(method)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, ref, err)
+	}
+	return nil
+}
+
+// Get implements gate.Forge.
+func (f *FakeForge) Get(ctx context.Context, ref gate.Ref) (gate.Snapshot, error) {
+	var s gate.Snapshot
+	err := f.call(ctx, "get", ref, nil, func(mr *fakeMR) error {
+		s = mr.snap
+		s.Reviewers = slices.Clone(s.Reviewers)
+		if s.Pipeline != nil {
+			p := *s.Pipeline
+			s.Pipeline = &p
+		}
+		if mr.late > 0 {
+			mr.late--
+			s.Merging = gate.Mergeability{Class: gate.MergeSoon, Reason: "checking"}
+		}
+		return nil
+	})
+	if err != nil {
+		return gate.Snapshot{}, err
+	}
+	return s, nil
+}
+
+// Contents implements gate.Forge.
+func (f *FakeForge) Contents(ctx context.Context, ref gate.Ref, _ string, head gate.CommitID) (gate.Contents, error) {
+	var c gate.Contents
+	err := f.call(ctx, "contents", ref, []string{head.Short()}, func(mr *fakeMR) error {
+		if mr.snap.Head != head {
+			return gate.ErrHeadMoved
+		}
+		c = mr.contents
+		c.Files, c.Commits, c.Committers = slices.Clone(c.Files), slices.Clone(c.Commits), slices.Clone(c.Committers)
+		return nil
+	})
+	if err != nil {
+		return gate.Contents{}, err
+	}
+	return c, nil
+}
+
+// Approve implements gate.Forge.
+func (f *FakeForge) Approve(ctx context.Context, ref gate.Ref, head gate.CommitID) error {
+	return f.call(ctx, "approve", ref, []string{head.Short()}, func(mr *fakeMR) error {
+		if mr.snap.Head != head {
+			return gate.ErrHeadMoved
+		}
+		if mr.snap.State != gate.ForgeOpen && !mr.approved {
+			return fmt.Errorf("it is %s by now", mr.snap.State)
+		}
+		mr.approved = true
+		return nil
+	})
+}
+
+// Merge implements gate.Forge.
+func (f *FakeForge) Merge(ctx context.Context, ref gate.Ref, head gate.CommitID, how gate.MergeOptions) (gate.MergeResult, error) {
+	var r gate.MergeResult
+	rest := []string{head.Short()}
+	if how.WhenGreen {
+		rest = append(rest, "green")
+	}
+	err := f.call(ctx, "merge", ref, rest, func(mr *fakeMR) error {
+		s := &mr.snap
+		running := s.Pipeline != nil && s.Pipeline.Status == "running"
+		switch {
+		case s.State == gate.ForgeMerged && s.Head == head:
+			r = gate.MergeResult{Status: gate.Merged, Commit: s.MergeCommit}
+		case s.State == gate.ForgeClosed || s.State == gate.ForgeMerged || s.Draft:
+			r.Status = gate.Moved
+		case s.Head != head:
+			return gate.ErrHeadMoved
+		case mr.protected:
+			r = gate.MergeResult{Status: gate.Blocked, Why: gate.Mergeability{Class: gate.MergeBlocked, Reason: "not_permitted"}}
+		case mr.late > 0:
+			r = gate.MergeResult{Status: gate.Computing, Why: gate.Mergeability{Class: gate.MergeSoon, Reason: "checking"}}
+		case how.WhenGreen && running && s.Merging.Class != gate.MergeBlocked:
+			s.AutoMerge = true
+			r = gate.MergeResult{Status: gate.Scheduled, Why: s.Merging}
+		case s.Merging.Class == gate.MergeGo:
+			mr.squashed = how.Squash
+			f.merge(mr, gate.User{ID: 1, Username: "mrgate"})
+			r = gate.MergeResult{Status: gate.Merged, Commit: s.MergeCommit}
+		case s.Merging.Class == gate.MergeBlocked:
+			r = gate.MergeResult{Status: gate.Blocked, Why: s.Merging}
+		default:
+			r = gate.MergeResult{Status: gate.Computing, Why: s.Merging}
+		}
+		return nil
+	})
+	if err != nil {
+		return gate.MergeResult{}, err
+	}
+	return r, nil
+}
+
+func (f *FakeForge) merge(mr *fakeMR, by gate.User) {
+	f.commits++
+	sum := sha1.Sum(fmt.Appendf(nil, "merge %d", f.commits)) //nolint:gosec // see the import
+	s := &mr.snap
+	s.State, s.MergeCommit, s.MergedBy, s.MergedAt = gate.ForgeMerged, gate.CommitID(hex.EncodeToString(sum[:])), by, time.Now()
+	s.AutoMerge = false
+	f.rest(mr)
+}
+
+// Close implements gate.Forge.
+func (f *FakeForge) Close(ctx context.Context, ref gate.Ref, head gate.CommitID) error {
+	return f.call(ctx, "close", ref, []string{head.Short()}, func(mr *fakeMR) error {
+		switch {
+		case mr.snap.State == gate.ForgeClosed:
+			return nil
+		case mr.snap.Head != head:
+			return gate.ErrHeadMoved
+		case mr.snap.State != gate.ForgeOpen:
+			return fmt.Errorf("it is %s", mr.snap.State)
+		}
+		mr.snap.State, mr.snap.ClosedBy, mr.snap.AutoMerge = gate.ForgeClosed, gate.User{ID: 1, Username: "mrgate"}, false
+		f.rest(mr)
+		return nil
+	})
+}
+
+// Retract implements gate.Forge.
+func (f *FakeForge) Retract(ctx context.Context, ref gate.Ref) error {
+	return f.call(ctx, "retract", ref, nil, func(mr *fakeMR) error {
+		mr.approved = false
+		mr.snap.AutoMerge = false
+		return nil
+	})
+}
+
+// Note implements gate.Forge.
+func (f *FakeForge) Note(ctx context.Context, ref gate.Ref, note gate.Note) (string, error) {
+	var id string
+	err := f.call(ctx, "note", ref, []string{note.Key}, func(mr *fakeMR) error {
+		if note.Again {
+			for i, n := range mr.notes {
+				if n.Key == note.Key {
+					id = mr.refs[i]
+					return nil
+				}
+			}
+		}
+		f.notes++
+		id = fmt.Sprint(f.notes)
+		mr.notes, mr.refs = append(mr.notes, note), append(mr.refs, id)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return id, nil
+}
+
+// Push implements World.
+func (f *FakeForge) Push(ref gate.Ref) gate.CommitID {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	mr := f.mrs[ref]
+	f.commit(mr)
+	mr.snap.AutoMerge, mr.snap.Pipeline, mr.snap.Conflicts = false, nil, false
+	f.rest(mr)
+	mr.contents = f.contents(mr)
+	return mr.snap.Head
+}
+
+// Retarget implements World.
+func (f *FakeForge) Retarget(ref gate.Ref, target string) {
+	f.Edit(ref, func(s *gate.Snapshot) { s.Target, s.AutoMerge = target, false })
+}
+
+// SetDraft implements World.
+func (f *FakeForge) SetDraft(ref gate.Ref, draft bool) {
+	f.Edit(ref, func(s *gate.Snapshot) { s.Draft = draft })
+}
+
+// SetConflict implements World.
+func (f *FakeForge) SetConflict(ref gate.Ref, conflict bool) {
+	f.Edit(ref, func(s *gate.Snapshot) { s.Conflicts = conflict })
+}
+
+// SetPipeline implements World. Whether the project demands a green pipeline is
+// the test's to say, with SetMerging.
+func (f *FakeForge) SetPipeline(ref gate.Ref, status string) {
+	f.Edit(ref, func(s *gate.Snapshot) { s.Pipeline = &gate.Pipeline{ID: 500, Status: status} })
+	if status != "success" {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if mr := f.mrs[ref]; mr.snap.AutoMerge && mr.snap.Merging.Class == gate.MergeGo {
+		f.merge(mr, gate.User{ID: 1, Username: "mrgate"})
+	}
+}
+
+// MergeByHand implements World.
+func (f *FakeForge) MergeByHand(ref gate.Ref) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.merge(f.mrs[ref], gate.User{ID: 12, Username: "carol", Name: "Carol"})
+}
+
+// CloseByHand implements World.
+func (f *FakeForge) CloseByHand(ref gate.Ref) {
+	f.Edit(ref, func(s *gate.Snapshot) {
+		s.State, s.ClosedBy, s.AutoMerge = gate.ForgeClosed, gate.User{ID: 12, Username: "carol", Name: "Carol"}, false
+	})
+}
+
+// Reopen implements World.
+func (f *FakeForge) Reopen(ref gate.Ref) {
+	f.Edit(ref, func(s *gate.Snapshot) { s.State, s.ClosedBy = gate.ForgeOpen, gate.User{} })
+}
+
+// Look implements World.
+func (f *FakeForge) Look(ref gate.Ref) Sight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	mr := f.mrs[ref]
+	sight := Sight{
+		State: mr.snap.State, Head: mr.snap.Head, Target: mr.snap.Target, MergeCommit: mr.snap.MergeCommit,
+		Approved: mr.approved, AutoMerge: mr.snap.AutoMerge,
+	}
+	for _, n := range mr.notes {
+		sight.Notes = append(sight.Notes, n.Body)
+	}
+	return sight
+}
+
+// Notes gives the notes of a merge request as they came.
+func (f *FakeForge) Notes(ref gate.Ref) []gate.Note {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.mrs[ref].notes)
+}

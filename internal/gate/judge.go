@@ -1,0 +1,361 @@
+package gate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mrgate/internal/policy"
+)
+
+// pushPause is how often a waiting card takes a new commit in place: the first
+// at once, then at most one a minute.
+const pushPause = time.Minute
+
+// preparePause is how long to wait with the question for the size of a change
+// that the forge is still computing: GitLab tells of a merge request before it
+// has its diff.
+const preparePause = 10 * time.Second
+
+// view is what was read before judging: what the forge says, and, only if a
+// request opens or its rule changed, what its head brings and whom it concerns.
+type view struct {
+	snapshot *Snapshot
+	rule     *policy.Rule // nil: none covers it
+	hash     string       // of the policy
+	contents *Contents
+	panel    *Panel
+}
+
+// judge takes in what was read: the one place where what the forge says moves
+// requests. It is pure.
+func (mr *MergeRequest) judge(v view) {
+	mr.Opening = mr.openingAfter(v.snapshot)
+	v.snapshot.SeenAt = v.snapshot.ReadAt
+	if was := mr.Snapshot; was != nil && was.Head == v.snapshot.Head {
+		v.snapshot.SeenAt = was.SeenAt
+	}
+	mr.Snapshot = v.snapshot
+	if v.contents != nil {
+		mr.Contents = v.contents
+	}
+	if !mr.LookAt.After(v.snapshot.ReadAt) {
+		mr.LookAt = time.Time{} // what came after the reading began is still to be looked at
+	}
+	mr.Tries, mr.Error = 0, ""
+	if cur := mr.Current(); cur != nil {
+		mr.follow(cur, v)
+		mr.recount(cur, v)
+	}
+	mr.expire()
+	mr.open(v)
+	mr.judgeClaims(v.hash)
+}
+
+// openingAfter counts how often the merge request was seen to open.
+func (mr *MergeRequest) openingAfter(s *Snapshot) int {
+	if s.Ready() && !mr.Snapshot.Ready() {
+		return mr.Opening + 1
+	}
+	return mr.Opening
+}
+
+// asked says that the latest request is for this already.
+func (mr *MergeRequest) asked(s *Snapshot, opening int) bool {
+	cur := mr.Current()
+	return cur != nil && cur.Opening == opening && cur.Head == s.Head && cur.Target == s.Target
+}
+
+// follow moves the latest request as the forge's news demand.
+func (mr *MergeRequest) follow(r *Request, v view) {
+	s := v.snapshot
+	if !r.State.Followed() {
+		return
+	}
+	same := s.Head == r.Head && s.Target == r.Target
+	switch {
+	case s.State == ForgeMerged && same && (r.State == Approved || r.State == BlockedNow):
+		mr.move(r, EventMerged) // whoever pressed
+	case s.State == ForgeMerged:
+		mr.end(r, EventWithdrawn, CauseMerged)
+	case s.State == ForgeClosed && r.State == Rejected && r.Rule.OnReject == policy.OnRejectClose:
+		mr.move(r, EventClosed)
+	case s.State == ForgeClosed:
+		mr.end(r, EventWithdrawn, CauseClosed)
+	case s.Draft:
+		mr.end(r, EventSuperseded, CauseDraft)
+	case s.Target != r.Target:
+		mr.end(r, EventSuperseded, CauseRetarget)
+	case s.Head != r.Head:
+		mr.end(r, EventSuperseded, CausePush)
+	case mr.Opening != r.Opening:
+		mr.end(r, EventSuperseded, CauseReopened)
+	case v.rule == nil:
+		mr.end(r, EventWithdrawn, CauseNoRule)
+	case r.State == BlockedNow && s.Merging.Class != MergeBlocked:
+		mr.move(r, EventUnblocked)
+	}
+}
+
+// recount applies another policy to the latest request: approvals whose givers
+// may no longer decide stop counting.
+func (mr *MergeRequest) recount(r *Request, v view) {
+	if !r.State.Followed() || v.rule == nil || v.panel == nil || r.PolicyHash == v.hash {
+		return
+	}
+	r.Rule, r.PolicyHash, r.Panel = *v.rule, v.hash, *v.panel
+	for _, d := range r.Decisions {
+		d.Void = d.Verdict == Approve && !r.mayApprove(d.Person)
+	}
+	enough := len(r.approvals()) >= r.Rule.Required
+	switch {
+	case r.State == Pending && enough:
+		mr.move(r, EventApproved)
+	case (r.State == Approved || r.State == BlockedNow) && !enough:
+		mr.move(r, EventLapsed)
+	}
+	mr.addressees(r, nil)
+}
+
+// expire ends a request whose time is over.
+func (mr *MergeRequest) expire() {
+	if r := mr.Current(); r != nil && r.State.Open() && !r.ends() && !mr.Now.Before(r.ExpiresAt) {
+		mr.end(r, EventExpired, CauseTime)
+	}
+}
+
+// open opens a request, if the merge request waits for one.
+func (mr *MergeRequest) open(v view) {
+	s := v.snapshot
+	switch {
+	case s.State != ForgeOpen && s.State != ForgeLocked:
+		mr.Why = string(s.State)
+		return
+	case s.Draft:
+		mr.Why = "a draft"
+		return
+	case v.rule == nil:
+		mr.Why = fmt.Sprintf("no rule matches %s of %s", s.Target, s.Path)
+		return
+	case mr.asked(s, mr.Opening):
+		mr.Why = ""
+		return
+	case v.contents == nil || v.panel == nil:
+		mr.Why = "its committers or approvers could not be looked up yet"
+		return
+	case v.contents.Size == nil && s.Merging.Class == MergeSoon && mr.Now.Sub(s.SeenAt) < preparePause:
+		mr.Why = "the forge is still preparing it"
+		mr.LookAt = mr.Now.Add(soonMin)
+		return
+	}
+	mr.Why = ""
+	old := mr.Current()
+	r := &Request{
+		ID: mr.NextRequest, Seq: 1, Opening: mr.Opening, Head: s.Head, Target: s.Target, State: Pending,
+		Rule: *v.rule, PolicyHash: v.hash, Panel: *v.panel, Pipeline: s.Pipeline,
+		OpenedAt: mr.Now, ExpiresAt: mr.Now.Add(v.rule.ExpireAfter),
+	}
+	if old != nil {
+		r.Seq = old.Seq + 1
+		r.Before = old.before()
+	}
+	mr.NextRequest++
+	mr.Requests = append(mr.Requests, r)
+	mr.record(r, EntryOpened, struct {
+		Path      string   `json:"path"`
+		Number    int64    `json:"number"`
+		URL       string   `json:"url"`
+		Title     string   `json:"title"`
+		Author    User     `json:"author"`
+		Head      CommitID `json:"head"`
+		Source    string   `json:"source"`
+		Target    string   `json:"target"`
+		Rule      string   `json:"rule"`
+		Policy    string   `json:"policy"`
+		Approvers []Member `json:"approvers"`
+	}{s.Path, mr.Ref.Number, s.URL, s.Title, s.Author, s.Head, s.Source, s.Target, r.Rule.Name, r.PolicyHash, r.Panel.Approvers})
+	mr.addressees(r, old)
+}
+
+// before is what the next request's card has to say of this one.
+func (r *Request) before() *Before {
+	for _, d := range slices.Backward(r.Decisions) {
+		if d.Verdict == Reject {
+			return &Before{Name: d.Name, Reason: d.Reason}
+		}
+	}
+	return nil
+}
+
+// addressees gives everybody whom the request concerns their message. It takes
+// the waiting cards of the request before (nil: none) over, so that a push
+// changes them in place; only whose decision it made void gets a new card.
+func (mr *MergeRequest) addressees(r, old *Request) {
+	for _, to := range r.Panel.Cards {
+		mr.address(r, old, KindCard, to)
+	}
+	if r.Panel.Author.ID != "" {
+		mr.address(r, old, KindNotice, Recipient{ID: r.Panel.Author.ID})
+	}
+}
+
+func (mr *MergeRequest) address(r, old *Request, kind MessageKind, to Recipient) {
+	if r.message(kind, to) != nil {
+		return
+	}
+	m := &Message{Key: MessageKey(mr.Ref, r.Head, r.Target, r.Seq, kind, to), Kind: kind, To: to}
+	r.Messages = append(r.Messages, m)
+	if old == nil || old.State != Superseded || old.decisionOf(to.ID) != nil {
+		return
+	}
+	was := old.message(kind, to)
+	if was == nil || was.Gone != "" || was.TriedAt.IsZero() {
+		return
+	}
+	m.Ref, m.TriedAt, m.NotBefore = was.Ref, was.TriedAt, was.NotBefore
+	m.SentAs = was.SentAs
+	if m.SentAs == "" {
+		m.SentAs = was.Key
+	}
+	m.PushAt = mr.Now
+	if old.Cause == CausePush && was.PushAt.Add(pushPause).After(mr.Now) {
+		m.Face = was.Face
+		m.PushAt = was.PushAt
+		if !was.PushAt.After(mr.Now) {
+			m.PushAt = was.PushAt.Add(pushPause)
+		}
+	}
+	was.Ref, was.Gone = nil, fmt.Sprintf("taken over by request %d", r.ID)
+}
+
+// judgeClaims judges clicks that had to wait for a look.
+func (mr *MergeRequest) judgeClaims(hash string) {
+	claims := mr.Claims
+	mr.Claims = nil
+	for _, c := range claims {
+		r, m := mr.MessageByKey(c.Message)
+		if r == nil {
+			continue
+		}
+		m.Shown = "" // whatever becomes of it, the card has to say so
+		if r != mr.Current() || !r.State.Followed() {
+			continue
+		}
+		if r.PolicyHash != hash {
+			mr.Claims = append(mr.Claims, c)
+			continue
+		}
+		verdict := Reject
+		if c.Action == ActionApprove {
+			verdict = Approve
+		}
+		allowed := r.isApprover(c.Person.ID) && (verdict == Reject || r.State == Pending && r.mayApprove(c.Person.ID))
+		if !allowed || r.ends() || r.State == Rejected || r.decisionOf(c.Person.ID) != nil || verdict == Reject && r.Rule.RequireReason && c.Reason == "" {
+			mr.record(r, EntryDecided, struct {
+				*Claim
+				Refused bool `json:"refused"`
+			}{c, true})
+			continue
+		}
+		mr.decide(r, &Decision{
+			Person: c.Person.ID, Name: r.nameOf(c.Person), Verdict: verdict, Reason: c.Reason, Via: "card", At: c.At,
+		}, c.Message)
+	}
+}
+
+// end moves the request to an end that nobody decided on.
+func (mr *MergeRequest) end(r *Request, on Event, cause Cause) {
+	r.Cause = cause
+	mr.move(r, on)
+}
+
+// move moves the request along the state table, logs it, and says what follows.
+func (mr *MergeRequest) move(r *Request, on Event) {
+	from := r.State
+	to, err := from.next(on)
+	if err != nil {
+		panic(fmt.Sprintf("request %d: %v", r.ID, err)) // the table and the code disagree: nothing may be written
+	}
+	r.State, r.Settled = to, false
+	switch to {
+	case Approved:
+		if from == Pending {
+			r.DecidedAt = mr.Now
+		}
+		r.Blocked = Mergeability{}
+	case Rejected:
+		r.DecidedAt = mr.Now
+	case MergedHere, ClosedHere, Expired, Superseded, Withdrawn:
+		r.EndedAt = mr.Now
+	case Pending, BlockedNow:
+	}
+	if to == Pending {
+		// Lapsed: what was done in the forge is taken back, and may be done again.
+		r.DecidedAt, r.Blocked = time.Time{}, Mergeability{}
+	}
+	mr.tellAuthor(r)
+	mr.record(r, EntryState, struct {
+		From  State  `json:"from"`
+		To    State  `json:"to"`
+		On    Event  `json:"on"`
+		Cause Cause  `json:"cause,omitempty"`
+		Why   string `json:"why,omitempty"`
+	}{from, to, on, r.Cause, r.Blocked.Reason})
+}
+
+// tellAuthor adds the message that makes the author's phone ring, where the new
+// state is news to them: not for a push, a draft or a retarget, which they did.
+func (mr *MergeRequest) tellAuthor(r *Request) {
+	if r.Panel.Author.ID == "" {
+		return
+	}
+	to := Recipient{ID: r.Panel.Author.ID}
+	switch r.State {
+	case BlockedNow:
+		mr.address(r, nil, KindStuck, to)
+	case MergedHere, Expired, Withdrawn:
+		mr.address(r, nil, KindResult, to)
+	case Rejected, Approved:
+		if r.ends() {
+			mr.address(r, nil, KindResult, to)
+		}
+	case ClosedHere:
+		mr.address(r, nil, KindResult, to)
+	case Pending, Superseded:
+	}
+}
+
+// ends says that the rule asks nothing more of the forge in this state: the
+// request is over, and only followed.
+func (r *Request) ends() bool {
+	switch r.State {
+	case Approved:
+		return r.Rule.OnApprove == policy.OnApproveApprove
+	case Rejected:
+		return r.Rule.OnReject == policy.OnRejectComment
+	case MergedHere, ClosedHere, Expired, Superseded, Withdrawn:
+		return true
+	case Pending, BlockedNow:
+	}
+	return false
+}
+
+// message is the request's message of the kind to the recipient; nil: none.
+func (r *Request) message(kind MessageKind, to Recipient) *Message {
+	for _, m := range r.Messages {
+		if m.Kind == kind && m.To == to {
+			return m
+		}
+	}
+	return nil
+}
+
+// decisionOf is the person's decision; nil: none.
+func (r *Request) decisionOf(person string) *Decision {
+	for _, d := range r.Decisions {
+		if d.Person == person {
+			return d
+		}
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package gate
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// MergeRequest is the unit of work, and of what is written together: what the
+// forge last said of one merge request, its approval requests with their
+// decisions and messages, and when it is next due.
+//
+// The store hands one out inside a transaction ([Store.Change]); whatever the
+// function changes in it is written when it returns nil.
+type MergeRequest struct {
+	ID  int64
+	Ref Ref
+	Now time.Time // of the transaction, by the store's clock; not stored
+
+	Snapshot *Snapshot // nil: not read yet
+	Contents *Contents // of the newest head that asked for approval; nil: not read yet
+	Opening  int       // +1 each time it is seen open after it was not, or ready after it was a draft
+	Why      string    // why there is no open request, for people
+
+	Wake  int64     // arrivals ever: looks, clicks. Reconcile's own writes don't count
+	DueAt time.Time // next work; while leased, the lease's end; zero: none. DueFirst: a person waits
+	Lease string    // the holder's token; "": nobody
+
+	// The forge and the chat have waiting times of their own: trouble with one
+	// never holds up the other.
+	LookAt    time.Time // when to read the forge, or to try it again; zero: no need
+	Tries     int       // failures of the forge in a row
+	ChatAt    time.Time // not before: the chat failed
+	ChatTries int
+	Error     string // the last one, for people
+
+	// Requests holds the latest request, last, and those before it that are not settled.
+	Requests []*Request
+	Claims   []*Claim
+
+	// NextRequest is the number that a new request gets.
+	NextRequest int64
+
+	// Entries are appended to the log with this change, in order; not read back.
+	Entries []*Entry
+}
+
+// DueFirst is a due time before all others.
+func DueFirst() time.Time { return time.UnixMilli(0).UTC() }
+
+// Current is the latest request; nil: there was none.
+func (mr *MergeRequest) Current() *Request {
+	if len(mr.Requests) == 0 {
+		return nil
+	}
+	return mr.Requests[len(mr.Requests)-1]
+}
+
+// MessageByKey finds a message and its request.
+func (mr *MergeRequest) MessageByKey(key string) (*Request, *Message) {
+	for _, r := range mr.Requests {
+		for _, m := range r.Messages {
+			if m.Key == key {
+				return r, m
+			}
+		}
+	}
+	return nil, nil
+}
+
+// arrive notes that something new is there: first in line if a person waits.
+func (mr *MergeRequest) arrive(first bool) {
+	mr.Wake++
+	if mr.Lease != "" {
+		return // whoever holds it sees that Wake has moved
+	}
+	at := mr.Now
+	if first {
+		at = DueFirst()
+	}
+	if mr.DueAt.IsZero() || at.Before(mr.DueAt) {
+		mr.DueAt = at
+	}
+}
+
+// record appends an entry about r (nil: about the merge request) to the log.
+func (mr *MergeRequest) record(r *Request, kind EntryKind, data any) *Entry {
+	b, err := json.Marshal(data)
+	if err != nil {
+		panic(err) // entries are made of strings, numbers and times
+	}
+	e := &Entry{At: mr.Now, MergeRequest: mr.ID, Kind: kind, Data: b}
+	if r != nil {
+		e.Request = r.ID
+	}
+	mr.Entries = append(mr.Entries, e)
+	return e
+}

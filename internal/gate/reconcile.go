@@ -1,0 +1,282 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// work is one worker's pass over one merge request, under its lease.
+type work struct {
+	g     *Gate
+	lease Lease
+	seen  int64 // MergeRequest.Wake when the pass began: what came later needs another
+
+	mu sync.Mutex
+	mr *MergeRequest // as of the last write
+
+	cancel atomic.Pointer[context.CancelFunc] // of the messages being written; nil: none are
+
+	read time.Time // when the forge was last read in this pass; zero: not, or written to since
+}
+
+// errStop ends a pass: the row is left as it is, and says itself when it is next due.
+var errStop = errors.New("stop")
+
+// reconcile compares what is with what should be, and does the next things: read
+// the forge, judge, act on the forge, bring the messages up to date. A failure
+// of one side is written down and never keeps the other from its turn.
+func (g *Gate) reconcile(ctx context.Context, mr *MergeRequest) {
+	w := &work{g: g, mr: mr, lease: Lease{Row: mr.ID, Token: mr.Lease, For: leaseFor}, seen: mr.Wake}
+	g.atWork.Store(mr.ID, w)
+	defer g.atWork.Delete(mr.ID)
+
+	err := w.forge(ctx)
+	if err == nil {
+		err = w.messages(ctx)
+	}
+	if err == nil {
+		err = w.finish()
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrLeaseLost):
+		g.log.Info("another worker took over", "merge_request", mr.Ref.String())
+	default:
+		// The database fails: the lease runs out, and the row is taken again.
+		g.log.Error("the database refuses to write", "merge_request", mr.Ref.String(), "err", err)
+	}
+}
+
+// change is a write under the lease. It renews it; what comes back is the row
+// as written.
+func (w *work) change(f func(mr *MergeRequest)) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var now *MergeRequest
+	err := w.g.store.Change(context.Background(), By{Lease: &w.lease}, func(mr *MergeRequest) error {
+		f(mr)
+		now = mr
+		return nil
+	})
+	if err == nil {
+		w.mr = now
+	}
+	return err
+}
+
+// announce is a write that says what is about to be tried. An effect may follow
+// it only within the first half of the lease.
+func (w *work) announce(f func(mr *MergeRequest)) error {
+	began := time.Now()
+	if err := w.change(f); err != nil {
+		return err
+	}
+	if time.Since(began) > effectWithin {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
+// call gives a context for one call, in which the lease does not run out.
+func call(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, callTimeout)
+}
+
+// forge does all there is to do with the forge now. Trouble with it is written
+// down; an error is trouble with the database.
+func (w *work) forge(ctx context.Context) error {
+	if r := w.mr.Current(); r != nil && r.State.Open() && !r.ends() && !w.mr.Now.Before(r.ExpiresAt) {
+		if err := w.change(func(mr *MergeRequest) { mr.expire() }); err != nil {
+			return err
+		}
+	}
+	if w.mr.Snapshot == nil || !w.mr.LookAt.IsZero() && !w.mr.LookAt.After(w.mr.Now) {
+		if err := w.look(ctx); err != nil {
+			return unlessStop(err)
+		}
+	}
+	return unlessStop(w.act(ctx))
+}
+
+func unlessStop(err error) error {
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+// look reads the forge and judges.
+func (w *work) look(ctx context.Context) error {
+	began, ref := w.mr.Now, w.mr.Ref
+	if err := w.announce(func(mr *MergeRequest) { began = mr.Now }); err != nil {
+		return err
+	}
+	c, cancel := call(ctx)
+	s, err := w.g.forge.Get(c, ref)
+	cancel()
+	if err != nil {
+		return w.failed(ctx, "read", err)
+	}
+	read := time.Now()
+	s.ReadAt = began
+	v := w.g.view(&s, ref)
+	trouble := w.lookUp(ctx, &v)
+
+	err = w.change(func(mr *MergeRequest) {
+		mr.judge(v)
+		if trouble != nil && mr.Why != "" {
+			mr.wait(trouble)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	w.read = read
+	if trouble != nil {
+		w.read = time.Time{}
+		w.warn("look up a merge request", trouble)
+	}
+	w.foretell(v)
+	return nil
+}
+
+func (g *Gate) view(s *Snapshot, ref Ref) view {
+	rules := g.rules.Load()
+	return view{snapshot: s, hash: rules.hash, rule: rules.Match(projectOf(ref, s), s.Target)}
+}
+
+// lookUp reads what opening a request, or another rule, needs besides the
+// snapshot. Without it the judge still ends what is to be ended.
+func (w *work) lookUp(ctx context.Context, v *view) error {
+	mr, s := w.mr, v.snapshot
+	cur := mr.Current()
+	opens := v.rule != nil && s.Ready() && !mr.asked(s, mr.openingAfter(s))
+	changed := v.rule != nil && cur != nil && cur.State.Followed() && cur.PolicyHash != v.hash && mr.asked(s, mr.openingAfter(s))
+	if !opens && !changed {
+		return nil
+	}
+	contents := mr.Contents
+	if contents == nil || contents.Head != s.Head || contents.Size == nil {
+		c, cancel := call(ctx)
+		read, err := w.g.forge.Contents(c, mr.Ref, s.Path, s.Head)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("read the commits: %w", err)
+		}
+		contents = &read
+	}
+	v.contents = contents
+	panel, err := w.g.panel(ctx, v.rule, s, contents)
+	if err != nil {
+		return err
+	}
+	v.panel = &panel
+	return nil
+}
+
+// foretell says at the opening, on stderr, what will go wrong at a click.
+func (w *work) foretell(v view) {
+	r := w.mr.Current()
+	if v.panel == nil || r == nil || !r.OpenedAt.Equal(w.mr.Now) {
+		return
+	}
+	log := w.g.log.With("merge_request", w.mr.Snapshot.URL, "request", r.ID, "rule", r.Rule.Name)
+	log.Info("approval request opened", "head", r.Head.Short(), "target", r.Target, "cards", len(r.Panel.Cards))
+	for _, m := range r.Panel.Approvers {
+		if m.ID == "" {
+			log.Warn("an approver is not in the chat's directory and gets no card; check the address and the app's contact range", "approver", m.Identity.Value)
+		}
+	}
+	if r.Rule.AllowSelfApproval {
+		return
+	}
+	for _, name := range r.Panel.Unsure {
+		log.Warn("cannot tell who this GitLab user is in the chat, so approvals that may be their own are refused; add them to users", "username", name)
+	}
+}
+
+// act writes to the forge, a step at a time, until nothing is left or something
+// has to be waited for.
+func (w *work) act(ctx context.Context) error {
+	for range 20 { // more steps than any request has; a row that wants more comes back
+		if w.mr.LookAt.After(w.mr.Now) {
+			return nil
+		}
+		r, what := w.mr.nextEffect(w.g.rules.Load())
+		if r == nil {
+			return nil
+		}
+		if err := w.effect(ctx, r, what); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failed writes down that the forge failed, and ends the work with it for now.
+func (w *work) failed(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		// mrgate is told to end: nobody's fault, and to be gone on with at once.
+		return errors.Join(w.change(func(mr *MergeRequest) { mr.LookAt = mr.Now }), errStop)
+	}
+	if werr := w.change(func(mr *MergeRequest) { mr.wait(err) }); werr != nil {
+		return werr
+	}
+	w.warn(what, err)
+	return errStop
+}
+
+func (w *work) warn(what string, err error) {
+	w.g.log.LogAttrs(context.Background(), slog.LevelWarn, "not done yet; it will be tried again",
+		slog.String("what", what), slog.String("merge_request", w.mr.Ref.String()), slog.Any("err", err),
+		slog.Duration("in", w.mr.LookAt.Sub(w.mr.Now).Round(time.Millisecond)))
+}
+
+// wait has the forge left alone for a while after err.
+func (mr *MergeRequest) wait(err error) {
+	mr.Tries++
+	mr.Error = err.Error()
+	mr.LookAt = mr.Now.Add(backoff(mr.Tries, err))
+	if errors.Is(err, ErrHeadMoved) && mr.Tries == 1 {
+		mr.LookAt = mr.Now // there is something new to see
+	}
+}
+
+// finish lets go of the row and says when it is next due.
+func (w *work) finish() error {
+	rules := w.g.rules.Load()
+	return w.change(func(mr *MergeRequest) {
+		for _, r := range mr.Requests {
+			r.Settled = mr.settled(r, w.g.words, rules)
+		}
+		mr.Lease = ""
+		mr.DueAt = mr.nextDue(w.g.words, rules)
+		if mr.Wake != w.seen {
+			mr.DueAt = DueFirst()
+		}
+	})
+}
+
+// hurry has a worker that writes messages make room: a person waits for the
+// forge. A call under way gets half a second to end by itself, since one that is
+// cut off has to be repeated.
+func (w *work) hurry() {
+	if cancel := w.cancel.Load(); cancel != nil {
+		time.AfterFunc(500*time.Millisecond, *cancel)
+	}
+}
+
+// earliest is the first of the times that are not zero; zero: none is.
+func earliest(times ...time.Time) time.Time {
+	times = slices.DeleteFunc(times, time.Time.IsZero)
+	if len(times) == 0 {
+		return time.Time{}
+	}
+	return slices.MinFunc(times, time.Time.Compare)
+}

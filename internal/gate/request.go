@@ -1,0 +1,88 @@
+package gate
+
+import (
+	"time"
+
+	"mrgate/internal/policy"
+)
+
+// Request is an approval request: it asks for approval of one head commit of a
+// merge request into one target branch.
+type Request struct {
+	ID      int64 // its number: one count a database
+	Seq     int   // the how-manieth of its merge request
+	Opening int   // of the merge request, when it was opened
+	Head    CommitID
+	Target  string
+	State   State
+	Cause   Cause // why it was superseded, withdrawn or expired; for the card
+	Settled bool  // nothing is left to do or to show
+
+	Rule       policy.Rule // as it read when it was last looked up
+	PolicyHash string
+	Panel      Panel
+
+	// At opening: what the forge said then, for facts that would grow stale.
+	Pipeline *Pipeline
+	Before   *Before // the request before, if that was rejected
+
+	OpenedAt  time.Time
+	ExpiresAt time.Time
+	DecidedAt time.Time // when the decision fell that made it approved or rejected
+	EndedAt   time.Time // when it was merged, closed or ended otherwise
+
+	Approve, Merge, Close, Retract, Note Effect
+	NoteRef                              string
+	Scheduled                            bool         // the forge said that it will merge by itself
+	Blocked                              Mergeability // why it is blocked
+
+	Decisions []*Decision
+	Messages  []*Message
+}
+
+// Cause says what ended a request that nobody decided on.
+type Cause string
+
+const (
+	CausePush     Cause = "push"
+	CauseRetarget Cause = "retarget"
+	CauseDraft    Cause = "draft"
+	CauseReopened Cause = "reopened" // closed and opened again, or a draft and ready again, unseen between
+	CauseMerged   Cause = "merged elsewhere"
+	CauseClosed   Cause = "closed elsewhere"
+	CauseNoRule   Cause = "no rule"
+	CauseTime     Cause = "time"
+)
+
+// Before is what a card says about a request that was rejected before this one.
+type Before struct {
+	Name   string `json:"name,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Effect is a write to the forge: when it was last tried, and when it was known
+// to be done. Zero times: not.
+type Effect struct {
+	Tried time.Time `json:"tried,omitzero"`
+	Done  time.Time `json:"done,omitzero"`
+}
+
+func (e Effect) done() bool  { return !e.Done.IsZero() }
+func (e Effect) tried() bool { return !e.Tried.IsZero() }
+
+// Panel is the people whom a request concerns, as the chat's directory knew
+// them when the rule was last looked up.
+type Panel struct {
+	Approvers []Member    `json:"approvers"`
+	Cards     []Recipient `json:"cards"`          // who is asked
+	Author    Person      `json:"author"`         // ID "": nobody knows who the author is in the chat
+	Committer []Person    `json:"committer"`      // who in the chat has commits in it
+	Unsure    []string    `json:"unsure"`         // usernames of author and committers of whom nobody knows who they are in the chat
+	Told      []string    `json:"told,omitempty"` // chat IDs of approvers of whom `users` says who they are in the forge
+}
+
+// Member is an approver: as the policy names them, and who that is in the chat.
+type Member struct {
+	Identity policy.Identity `json:"identity"`
+	Person
+}

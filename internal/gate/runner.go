@@ -1,0 +1,113 @@
+package gate
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// pollEvery is how often the store is asked for what another process wrote.
+	pollEvery = time.Second
+	// endWithin is how long, told to end, a call under way may still take.
+	endWithin = 3 * time.Second
+)
+
+// Run works on what is due until ctx ends, then lets calls under way finish for
+// a few seconds, puts down what it holds, and returns nil. What is unfinished is
+// gone on with by the next process, at once.
+func (g *Gate) Run(ctx context.Context) error {
+	rules := g.rules.Load()
+	if err := g.store.Policy(ctx, rules.hash, rules.Text()); err != nil {
+		return fmt.Errorf("note the policy: %w", err)
+	}
+	// Workers outlive ctx a little, but not for long.
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+
+	var workers sync.WaitGroup
+	free := make(chan struct{}, g.workers)
+	for range g.workers {
+		free <- struct{}{}
+	}
+	for ctx.Err() == nil {
+		n := g.take(free)
+		mrs, err := g.claim(ctx, n)
+		if err != nil && ctx.Err() == nil {
+			g.log.Error("cannot take work from the database", "err", err)
+		}
+		for range n - len(mrs) {
+			free <- struct{}{}
+		}
+		for _, mr := range mrs {
+			workers.Go(func() {
+				defer func() { free <- struct{}{} }()
+				g.reconcile(work, mr)
+			})
+		}
+		if n > 0 && len(mrs) == n {
+			continue // there may be more
+		}
+		g.idle(ctx, free, n == 0)
+	}
+
+	ended := make(chan struct{})
+	go func() { workers.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(endWithin):
+		stop()
+		<-ended
+	}
+	return nil
+}
+
+// take takes all free workers.
+func (g *Gate) take(free chan struct{}) int {
+	for n := 0; ; n++ {
+		select {
+		case <-free:
+		default:
+			return n
+		}
+	}
+}
+
+func (g *Gate) claim(ctx context.Context, n int) ([]*MergeRequest, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	// A token for each claim: a worker that was paused while its row was taken
+	// by another of the same process must not pass for that one.
+	return g.store.Claim(ctx, rand.Text(), n, leaseFor)
+}
+
+// idle waits until something may be due; with all workers busy, for one of them.
+func (g *Gate) idle(ctx context.Context, free chan struct{}, busy bool) {
+	if busy {
+		select {
+		case <-free:
+			free <- struct{}{}
+		case <-ctx.Done():
+		}
+		return
+	}
+	wait := pollEvery
+	due, ok, err := g.store.NextDue(ctx)
+	switch {
+	case err != nil && !errors.Is(err, context.Canceled):
+		g.log.Error("cannot ask the database what is due", "err", err)
+	case ok:
+		wait = min(wait, due)
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-g.nudged:
+	case <-ctx.Done():
+	}
+}

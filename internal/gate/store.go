@@ -1,0 +1,68 @@
+package gate
+
+import (
+	"context"
+	"time"
+
+	"mrgate/internal/policy"
+)
+
+// Store keeps everything. What Change returned nil for is on disk.
+type Store interface {
+	// Change hands the merge request that by names to f and writes what f
+	// changed in it, in one locked transaction: two changes of one merge request
+	// follow each other. f is pure (no I/O, no clock but mr.Now) and may run more
+	// than once. If f fails, nothing is written and its error comes back.
+	//
+	// ErrNoRow: by names nothing (a Ref creates its row). ErrLeaseLost: by is a
+	// lease that is no longer held. With a lease, the write renews it: mr.DueAt
+	// is set to mr.Now plus the lease's duration before f runs; f lets go of it
+	// by clearing mr.Lease.
+	//
+	// A context that ends before the change was begun ends the wait; once begun,
+	// it is waited for, so that an error means: not written.
+	Change(ctx context.Context, by By, f func(mr *MergeRequest) error) error
+
+	// Peek reads the merge request as Change would give it, without a lock.
+	// ErrNoRow: there is none.
+	Peek(ctx context.Context, by By) (*MergeRequest, error)
+
+	// Claim leases up to n merge requests that are due, the longest due first,
+	// to token for d.
+	Claim(ctx context.Context, token string, n int, d time.Duration) ([]*MergeRequest, error)
+
+	// NextDue says in how long the next row is due (0: now); false: none is.
+	NextDue(ctx context.Context) (time.Duration, bool, error)
+
+	// Policy notes that the policy with this hash and text is in force from now
+	// on, and makes every merge request due, with a look, that has a followed
+	// request under another policy.
+	Policy(ctx context.Context, hash, text string) error
+
+	// People gives what is known of the identities; what is unknown is missing.
+	People(ctx context.Context, ids []policy.Identity) (map[policy.Identity]Known, error)
+	// Learn stores answers of the directory, also that somebody is not in it.
+	Learn(ctx context.Context, people map[policy.Identity]Person, keep time.Duration) error
+
+	Close() error
+}
+
+// Known is what the directory said of somebody, and whether that is too old.
+type Known struct {
+	Person
+	Stale bool
+}
+
+// By names a merge request, by exactly one of its fields.
+type By struct {
+	Ref     *Ref   // creates the row if there is none
+	Message string // the key of one of its messages
+	Lease   *Lease // held by a worker
+}
+
+// Lease is a worker's right to write: the row, and the token of its claim.
+type Lease struct {
+	Row   int64
+	Token string
+	For   time.Duration // what each write renews it to
+}

@@ -1,0 +1,167 @@
+package gitlab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode"
+
+	gogitlab "github.com/xanzy/go-gitlab"
+
+	"mrgate/internal/gate"
+)
+
+// maxNote is the most of a body that is written, in bytes; GitLab takes a
+// million characters.
+const maxNote = 64 << 10
+
+// note is what is used of GitLab's. "internal" was "confidential" before 15.3.
+type note struct {
+	ID       int64  `json:"id"`
+	Body     string `json:"body"`
+	Internal bool   `json:"internal"`
+	Author   user   `json:"author"`
+}
+
+type noteOptions struct {
+	Body     string `json:"body"`
+	Internal bool   `json:"internal,omitempty"`
+}
+
+// Note implements gate.Forge. The reference is the note's ID.
+func (f *Forge) Note(ctx context.Context, mr gate.Ref, n gate.Note) (string, error) {
+	ctx, cancel := f.bound(ctx)
+	defer cancel()
+	body, err := render(n)
+	if err != nil {
+		return "", fmt.Errorf("write a note on %s: %w", mr, err)
+	}
+	if n.Again {
+		id, err := f.written(ctx, mr, n.Key)
+		if err != nil {
+			return "", f.fail("look for a note on", mr, err)
+		}
+		if id != 0 {
+			return strconv.FormatInt(id, 10), nil
+		}
+	}
+	var got note
+	resp, err := f.call(ctx, http.MethodPost, path(mr, "/notes"), noteOptions{Body: body, Internal: n.Internal}, &got)
+	switch {
+	case err != nil:
+		return "", f.fail("write a note on", mr, err)
+	case resp.StatusCode != http.StatusCreated || got.ID == 0:
+		// 202: GitLab found nothing in it but commands, and did them.
+		return "", fmt.Errorf("write a note on %s: GitLab answered %d and wrote none", mr, resp.StatusCode)
+	case n.Internal && !got.Internal:
+		return "", fmt.Errorf("write a note on %s: %w: this GitLab knows no internal notes (they came with 15.3), "+
+			"so everybody can read note %d; set note: to public or off", mr, gate.ErrNotPermitted, got.ID)
+	}
+	return strconv.FormatInt(got.ID, 10), nil
+}
+
+// written looks for the note with the key among those of the token's user;
+// anybody can write a marker into theirs. 0: there is none. The newest come
+// first, and a note is looked for soon after it was tried: so, with a bound.
+func (f *Forge) written(ctx context.Context, mr gate.Ref, key string) (int64, error) {
+	me, err := f.me(ctx)
+	if err != nil {
+		return 0, err
+	}
+	opt := gogitlab.ListMergeRequestNotesOptions{
+		ListOptions: gogitlab.ListOptions{PerPage: perPage, Page: 1},
+		OrderBy:     new("created_at"), Sort: new("desc"),
+	}
+	for range maxPages {
+		var page []note
+		resp, err := f.call(ctx, http.MethodGet, path(mr, "/notes"), &opt, &page)
+		if err != nil {
+			return 0, err
+		}
+		for _, n := range page {
+			if n.Author.ID == me && strings.HasSuffix(strings.TrimSpace(n.Body), "\n"+marker(key)) {
+				return n.ID, nil
+			}
+		}
+		if resp.NextPage == 0 {
+			break
+		}
+		opt.Page = resp.NextPage
+	}
+	return 0, nil
+}
+
+func marker(key string) string { return "<!-- mrgate:" + key + " -->" }
+
+// render makes a note in which nothing is obeyed, mentioned or drawn: one code
+// block, whose fence no text can end, of lines none of which begins with the
+// slash of a command; and after it the marker, which GitLab does not show.
+//
+// That it is a code block is not enough for commands: GitLab looks for them
+// with a pattern that knows ``` only, not longer fences nor ~~~
+// (lib/gitlab/quick_actions/extractor.rb), and deletes carriage returns first.
+// That no line begins with a slash is not enough for mentions, links and
+// images: those are not looked for in code blocks (lib/banzai).
+func render(n gate.Note) (string, error) {
+	if n.Key == "" || len(n.Key) > 200 {
+		return "", errors.New("a note's key has 1 to 200 characters")
+	}
+	for _, r := range n.Key {
+		if r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._:-", r) {
+			return "", fmt.Errorf("the note's key %q may hold letters, digits, '.', '_', ':' and '-' only", n.Key)
+		}
+	}
+	if strings.Contains(n.Key, "--") {
+		return "", fmt.Errorf("the note's key %q would end the comment that it is in", n.Key)
+	}
+	text := plain(n.Body)
+	fence := strings.Repeat("`", max(3, longestRun(text, '`')+1))
+	var b strings.Builder
+	b.WriteString(fence + "text\n")
+	for line := range strings.SplitSeq(text, "\n") {
+		b.WriteString(strings.TrimRight("| "+line, " ") + "\n")
+	}
+	b.WriteString(fence + "\n\n" + marker(n.Key))
+	return b.String(), nil
+}
+
+// plain is text of which every reader makes the same lines: line breaks of any
+// kind are "\n", other control characters and the invisible ones that turn the
+// direction of writing are gone.
+func plain(text string) string {
+	text = strings.ToValidUTF8(text, "�")
+	if len(text) > maxNote {
+		text = strings.ToValidUTF8(text[:maxNote], "") + "…"
+	}
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n', r == '\r', r == '\v', r == '\f', r == '\u0085', r == '\u2028', r == '\u2029':
+			return '\n'
+		case r == '\t':
+			return ' '
+		case r == '\u200d': // joins emoji
+			return r
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r):
+			return -1
+		}
+		return r
+	}, text)
+	return strings.Trim(text, "\n")
+}
+
+func longestRun(text string, of rune) int {
+	longest, n := 0, 0
+	for _, r := range text {
+		if r == of {
+			n++
+			longest = max(longest, n)
+		} else {
+			n = 0
+		}
+	}
+	return longest
+}

@@ -1,0 +1,180 @@
+package gitlab_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"mrgate/internal/gate"
+	"mrgate/internal/gitlabsim"
+)
+
+// hostile is text that somebody might give as a reason.
+func hostile() []string {
+	return []string{
+		"/merge", "/close\n/approve", "ok\n/target_branch evil", "\r/close", "ok\r\n/close\r\n", "a\u2028/close", "a\u2029/close", "a\u0085/close",
+		"\v/close\f/close", " /close", "\t/close", "\u00a0/close", "\ufeff/close", "\u200b/close", "\x00/close", "\x1b/close",
+		"```\n/close", "```\n\n/close\n```", "````````\n/close", "~~~\n/close", "`\n/close", "```text\n| x\n```\n/close",
+		"<!--\n/close\n-->", "-->\n/close", "<!-- mrgate:k --> \n/close", "<details>\n/close\n</details>", "<pre>\n/close", "</pre>\n/close",
+		">>>\n/close\n>>>", "> /close", "- /close", "1. /close", "    /close", "# /close",
+		"@all", "hi @carol and @acme/everybody", "&#64;all", "[x](@all)", "@all\n@carol", "```\n@all\n```",
+		"![x](https://evil.example/track.png)", "<img src=https://evil.example/x>", "[click](javascript:alert(1))",
+		"\u202e/esolc", "\u2066@all", strings.Repeat("`", 4000), strings.Repeat("`\n", 2000), strings.Repeat("x", 100_000),
+		"", "\n\n\n", "\xff\xfe/close", "|", "| /close", "\\\n/close",
+	}
+}
+
+func TestNoteIsInert(t *testing.T) {
+	s := newSim(t)
+	s.project(func(p *gitlabsim.Project) { p.BotAccess = gitlabsim.Owner })
+	for i, body := range hostile() {
+		ref, _ := s.open(gitlabsim.MergeRequest{Source: fmt.Sprintf("s%d", i)})
+		before := s.mr(ref)
+		id, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: body})
+		if err != nil || id == "" {
+			t.Errorf("%.40q: %v", body, err)
+		}
+		mr := s.mr(ref)
+		if len(mr.Commands) > 0 || len(mr.Mentions) > 0 {
+			t.Errorf("%.40q: commands %q, mentions %q", body, mr.Commands, mr.Mentions)
+		}
+		if mr.State != before.State || mr.Target != before.Target || mr.Title != before.Title || len(mr.ApprovedBy) > 0 || len(mr.Notes) != 1 {
+			t.Errorf("%.40q: %+v", body, mr)
+			continue
+		}
+		note := mr.Notes[0].Body
+		lines := strings.Split(note, "\n")
+		fence := lines[0][:len(lines[0])-len("text")]
+		if strings.Trim(fence, "`") != "" || len(fence) < 3 || lines[0] != fence+"text" {
+			t.Errorf("%.40q: begins with %.40q", body, lines[0])
+		}
+		end := len(lines) - 3
+		if lines[end] != fence || lines[end+1] != "" || lines[end+2] != "<!-- mrgate:k -->" {
+			t.Errorf("%.40q: ends with %.40q", body, lines[max(end, 0):])
+		}
+		for _, line := range lines[1:end] {
+			if !strings.HasPrefix(line, "| ") && line != "|" || strings.Contains(line, fence) {
+				t.Errorf("%.40q: line %.40q", body, line)
+			}
+			if strings.ContainsFunc(line, func(r rune) bool {
+				return r < ' ' || r == '\u2028' || r == '\u202e' || r == '\u2066' || r == 0x7f || r == 0x85
+			}) {
+				t.Errorf("%.40q: line %.40q", body, line)
+			}
+		}
+	}
+}
+
+func TestNoteSaysWhatItSays(t *testing.T) {
+	s := newSim(t)
+	s.project()
+	ref, _ := s.open(gitlabsim.MergeRequest{})
+	if _, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "r12:done.1_a-b", Body: "Alice 批准了 👩‍💻\n\n`go test` ok\n"}); err != nil {
+		t.Fatal(err)
+	}
+	want := "```text\n| Alice 批准了 👩‍💻\n|\n| `go test` ok\n```\n\n<!-- mrgate:r12:done.1_a-b -->"
+	if got := s.mr(ref).Notes[0].Body; got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestNoteKeysAreChecked(t *testing.T) {
+	s := newSim(t)
+	s.project()
+	ref, _ := s.open(gitlabsim.MergeRequest{})
+	for _, key := range []string{"", "a b", "a\nb", "a--b", "-->", "é", "a/b", strings.Repeat("a", 201)} {
+		if _, err := s.forge.Note(t.Context(), ref, gate.Note{Key: key, Body: "b"}); err == nil {
+			t.Errorf("key %q was taken", key)
+		}
+	}
+	if calls := s.calls(); len(calls) > 0 {
+		t.Errorf("called %q", calls)
+	}
+}
+
+func TestInternalNote(t *testing.T) {
+	s := newSim(t)
+	s.project(func(p *gitlabsim.Project) { p.Visibility = "public" })
+	ref, _ := s.open(gitlabsim.MergeRequest{})
+	if _, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "b", Internal: true}); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.mr(ref).Notes[0]; !n.Internal {
+		t.Errorf("it is public: %+v", n)
+	}
+	// A GitLab that does not know the word writes a public note.
+	f := canned(t, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 201, map[string]any{"id": 5}) })
+	if _, err := f.Note(t.Context(), gate.Ref{}, gate.Note{Key: "k", Internal: true}); !errors.Is(err, gate.ErrNotPermitted) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Only a note of our own, whose marker stands where we put it, is the note.
+func TestNoteAgain(t *testing.T) {
+	s := newSim(t)
+	s.project()
+	ref, _ := s.open(gitlabsim.MergeRequest{})
+	s.Comment(7, 1, "mallory", "nothing was approved\n\n<!-- mrgate:k -->")
+	if _, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "other", Body: "a reason\n\n<!-- mrgate:k -->"}); err != nil {
+		t.Fatal(err)
+	}
+	s.ResetCalls()
+	first, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "b", Again: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if calls := s.calls(); len(calls) != 3 {
+		t.Errorf("called %q", calls)
+	}
+	for range 250 { // it is no longer on the first page
+		s.Comment(7, 1, "mallory", "spam")
+	}
+	again, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "b", Again: true})
+	if err != nil || again != first {
+		t.Errorf("%q instead of %q, %v", again, first, err)
+	}
+	if calls := s.calls(); len(calls) != 3 {
+		t.Errorf("called %q", calls)
+	}
+	if n := len(s.mr(ref).Notes); n != 253 {
+		t.Errorf("%d notes", n)
+	}
+}
+
+func TestNoteThatWasNotWritten(t *testing.T) {
+	f := canned(t, func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, 202, map[string]any{"commands_changes": map[string]any{}, "summary": []string{"Closed"}})
+	})
+	if _, err := f.Note(t.Context(), gate.Ref{}, gate.Note{Key: "k", Body: "b"}); !plain(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzNote(f *testing.F) {
+	for _, body := range hostile() {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		var sent string
+		forge := canned(t, func(w http.ResponseWriter, r *http.Request) {
+			sent = bodyOf(t, r)["body"].(string)
+			writeJSON(w, 201, map[string]any{"id": 1})
+		})
+		if _, err := forge.Note(t.Context(), gate.Ref{}, gate.Note{Key: "k", Body: body}); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(sent, "\n")
+		fence := strings.TrimSuffix(lines[0], "text")
+		end := len(lines) - 3
+		for _, line := range lines[1:end] {
+			if !strings.HasPrefix(line, "|") || strings.Contains(line, fence) {
+				t.Errorf("line %q", line)
+			}
+		}
+		if lines[end] != fence {
+			t.Errorf("ends with %q", lines[end])
+		}
+	})
+}

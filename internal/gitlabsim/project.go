@@ -1,0 +1,216 @@
+package gitlabsim
+
+import (
+	"fmt"
+	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Access levels, as GitLab numbers them.
+const (
+	NoAccess   = 0
+	Guest      = 10
+	Reporter   = 20
+	Developer  = 30
+	Maintainer = 40
+	Owner      = 50
+	NoOne      = 60 // as Project.MergeAccess: nobody may merge
+)
+
+// Project is a project, and what the bot may do in it.
+type Project struct {
+	ID            int64  // default: the next free one
+	Path          string // with its groups: acme/tools/webhook
+	Visibility    string // private (default), internal, public
+	DefaultBranch string // default main
+	// PipelinesMustSucceed: only merge where the head's pipeline has.
+	PipelinesMustSucceed bool
+	// DiscussionsMustBeResolved: no merge while a thread is open.
+	DiscussionsMustBeResolved bool
+	// CI has every push start a pipeline.
+	CI bool
+	// MergeMethod is merge (default), rebase_merge or ff.
+	MergeMethod string
+	// BotAccess is the bot's access level; 0: it is no member, and sees a
+	// private project as little as one that does not exist.
+	BotAccess int
+	// MergeAccess is the level that may merge; default Developer.
+	MergeAccess int
+}
+
+// AddProject adds a project and gives it back with what was filled in.
+func (s *Server) AddProject(p Project) Project {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.ID == 0 {
+		p.ID = s.id()
+	}
+	p.Visibility = or(p.Visibility, "private")
+	p.DefaultBranch = or(p.DefaultBranch, "main")
+	p.MergeMethod = or(p.MergeMethod, "merge")
+	p.MergeAccess = or(p.MergeAccess, Developer)
+	s.projects = append(s.projects, &p)
+	for group := path.Dir(p.Path); group != "."; group = path.Dir(group) {
+		if s.groups[strings.ToLower(group)] == 0 {
+			s.groups[strings.ToLower(group)] = s.id()
+		}
+	}
+	return p
+}
+
+// ChangeProject lets change alter a project's settings.
+func (s *Server) ChangeProject(id int64, change func(*Project)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.mustProject(id))
+}
+
+// Rename gives a project another path. Its ID stays, and the old path redirects.
+func (s *Server) Rename(id int64, newPath string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.mustProject(id)
+	s.moved[strings.ToLower(p.Path)] = p
+	p.Path = newPath
+}
+
+func (s *Server) mustProject(id int64) *Project {
+	for _, p := range s.projects {
+		if p.ID == id {
+			return p
+		}
+	}
+	panic(fmt.Sprintf("gitlabsim: no project %d: AddProject first", id))
+}
+
+func (p *Project) visible() bool { return p.BotAccess > NoAccess || p.Visibility != "private" }
+
+// readable: the merge requests of a private project need a Reporter (docs.gitlab.com/user/permissions).
+func (p *Project) readable() bool { return p.BotAccess >= Reporter || p.Visibility != "private" }
+
+// projectOf finds the project of a call by ID, or by path without regard to
+// case; one that may not be seen does not exist.
+func (s *Server) projectOf(q *request) (*Project, *answer) {
+	name := q.path["id"]
+	for _, p := range s.projects {
+		if (strings.EqualFold(p.Path, name) || strconv.FormatInt(p.ID, 10) == name) && p.visible() {
+			return p, nil
+		}
+	}
+	if p := s.moved[strings.ToLower(name)]; p != nil && p.visible() {
+		// lib/api/helpers.rb, redirect_or_not: a moved project's old path redirects, but only a GET.
+		if q.Method != http.MethodGet {
+			return nil, refuse(http.StatusMethodNotAllowed, "Non GET methods are not allowed for moved projects")
+		}
+		a := message(http.StatusFound, "This resource has been moved temporarily")
+		rest := strings.SplitN(q.URL.EscapedPath(), "/", 6) // "", api, v4, projects, id, rest
+		to := fmt.Sprintf("/api/v4/projects/%d", p.ID)
+		if len(rest) == 6 {
+			to += "/" + rest[5]
+		}
+		if q.URL.RawQuery != "" {
+			to += "?" + q.URL.RawQuery
+		}
+		a.header.Set("Location", to)
+		return nil, &a
+	}
+	return nil, refuse(http.StatusNotFound, "404 Project Not Found")
+}
+
+func (s *Server) getProject(q *request) answer {
+	p, no := s.projectOf(q)
+	if no != nil {
+		return *no
+	}
+	web := s.url + "/" + p.Path
+	group := path.Dir(p.Path)
+	o := object{
+		"id": p.ID, "description": nil, "name": path.Base(p.Path), "path": path.Base(p.Path),
+		"name_with_namespace": strings.ReplaceAll(p.Path, "/", " / "), "path_with_namespace": p.Path,
+		"default_branch": p.DefaultBranch, "topics": []string{}, "visibility": p.Visibility, "archived": false,
+		"web_url": web, "http_url_to_repo": web + ".git", "ssh_url_to_repo": "git@gitlab.example.com:" + p.Path + ".git",
+		"namespace": object{
+			"id": s.groups[strings.ToLower(group)], "name": path.Base(group), "path": path.Base(group), "kind": "group",
+			"full_path": group, "parent_id": nil, "avatar_url": nil, "web_url": s.url + "/groups/" + group,
+		},
+		"merge_requests_enabled": true, "merge_method": p.MergeMethod, "squash_option": "default_off",
+		"only_allow_merge_if_pipeline_succeeds":            p.PipelinesMustSucceed,
+		"only_allow_merge_if_all_discussions_are_resolved": p.DiscussionsMustBeResolved,
+		"allow_merge_on_skipped_pipeline":                  nil, "remove_source_branch_after_merge": false,
+	}
+	access := any(nil)
+	if p.BotAccess > NoAccess {
+		access = object{"access_level": p.BotAccess, "notification_level": 3}
+	}
+	o["permissions"] = object{"project_access": access, "group_access": nil}
+	return jsonAnswer(http.StatusOK, o)
+}
+
+// getMember answers for the bot; nobody else's membership is simulated.
+func (s *Server) getMember(q *request) answer {
+	p, no := s.projectOf(q)
+	if no != nil {
+		return *no
+	}
+	if q.number("user_id") != s.bot.ID || p.BotAccess == NoAccess {
+		return message(http.StatusNotFound, "404 Not found")
+	}
+	o := s.userJSON(s.bot)
+	o["access_level"], o["expires_at"], o["membership_state"] = p.BotAccess, nil, "active"
+	return jsonAnswer(http.StatusOK, o)
+}
+
+// listProtectedBranches answers one protected branch, the default one.
+// It takes a Maintainer to ask (docs.gitlab.com/api/protected_branches).
+func (s *Server) listProtectedBranches(q *request) answer {
+	p, no := s.projectOf(q)
+	if no != nil {
+		return *no
+	}
+	if p.BotAccess < Maintainer {
+		return message(http.StatusForbidden, "403 Forbidden")
+	}
+	level := p.MergeAccess
+	if level == NoOne {
+		level = 0 // "No one", in this one place
+	}
+	access := []object{{"id": 1, "access_level": level, "access_level_description": "Role", "user_id": nil, "group_id": nil}}
+	return paginate(q, []string{p.DefaultBranch}, func(branch string) any {
+		return object{
+			"id": 1, "name": branch, "push_access_levels": access, "merge_access_levels": access, "allow_force_push": false,
+		}
+	})
+}
+
+func (s *Server) getVersion(*request) answer {
+	return jsonAnswer(http.StatusOK, object{
+		"version": s.opts.Version, "revision": "045bf8777ea", "enterprise": false,
+		"kas": object{"enabled": false, "externalUrl": nil, "externalK8sProxyUrl": nil, "version": nil},
+	})
+}
+
+// group finds a group by ID or path; only one with a visible project is seen.
+func (s *Server) group(name string) (groupPath string, ok bool) {
+	for group, id := range s.groups {
+		if group == strings.ToLower(name) || strconv.FormatInt(id, 10) == name {
+			seen := slices.ContainsFunc(s.projects, func(p *Project) bool { return p.visible() && p.inGroup(group) })
+			return group, seen
+		}
+	}
+	return "", false
+}
+
+func (p *Project) inGroup(group string) bool {
+	return strings.HasPrefix(strings.ToLower(p.Path), group+"/")
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
