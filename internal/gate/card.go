@@ -19,6 +19,17 @@ type Card struct {
 	Input    *Input       `json:"input,omitempty"`
 	Actions  []Action     `json:"actions,omitempty"`
 	Foot     string       `json:"foot,omitempty"`
+	// Origin travels with the buttons of a card that nothing keeps a record of.
+	Origin *Origin `json:"origin,omitempty"`
+}
+
+// Origin is what a card that a job sent by itself says that it is about. Nobody
+// vouches for it: whoever holds the app's secret can put any origin under any
+// words.
+type Origin struct {
+	Ref    Ref      `json:"ref"`
+	Head   CommitID `json:"head"`
+	Target string   `json:"target"`
 }
 
 // Tone is the colour of a card.

@@ -77,7 +77,9 @@ type Click struct {
 	Action ActionID
 	By     Person
 	Text   string   // the reason or comment
-	Ref    *CardRef // a newer reference to the card, where the chat gives one
+	Ref    *CardRef // the clicked message, where the chat names it
+	Chat   string   // the conversation that it stands in, where the chat names it; a group's is its ID
+	Origin *Origin  // what the card says that it is about, if it says so
 }
 
 // AnswerKind colours an answer.

@@ -27,6 +27,8 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 		return nil
 	})
 	switch {
+	case errors.Is(err, ErrNoRow) && click.Origin != nil:
+		return g.adopt(ctx, click)
 	case errors.Is(err, ErrNoRow):
 		return Answer{Kind: AnswerError, Text: g.words.ToastUnknownCard()}
 	case err != nil:
@@ -43,6 +45,7 @@ func (mr *MergeRequest) click(c Click, hash string, w *words.Words) Answer {
 	if c.Ref != nil && (m.Ref == nil || m.Ref.Data != c.Ref.Data) {
 		m.Ref = c.Ref // of the same message we know more than the click says
 	}
+	m.Said = ""
 	mr.expire()
 	cur := mr.Current()
 	if r != cur {
@@ -71,9 +74,12 @@ func (mr *MergeRequest) click(c Click, hash string, w *words.Words) Answer {
 		return mr.answer(r, m, w, kind, text)
 	}
 	if r.PolicyHash != hash {
+		if len(mr.Claims) >= maxClaims {
+			return Answer{Kind: AnswerError, Text: w.ToastUnavailable()}
+		}
 		// The rules have changed since the people were looked up.
 		mr.Claims = append(mr.Claims, &Claim{
-			Message: m.Key, Request: r.ID, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now,
+			Message: m.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now,
 		})
 		mr.look()
 		mr.arrive(true)
@@ -90,7 +96,7 @@ func (mr *MergeRequest) click(c Click, hash string, w *words.Words) Answer {
 		return Answer{Kind: AnswerError, Text: w.ToastReasonMissing()}
 	}
 	mr.decide(r, &Decision{
-		Person: c.By.ID, Name: r.nameOf(c.By), Verdict: verdict, Reason: c.Text, Via: "card", Shown: m.Shown, At: mr.Now,
+		Person: c.By.ID, Name: r.nameOf(c.By), Verdict: verdict, Reason: c.Text, Via: viaCard, Shown: m.Shown, At: mr.Now,
 	}, m.Key)
 	return mr.answer(r, m, w, AnswerOK, r.taken(verdict, w))
 }
@@ -227,7 +233,7 @@ func (mr *MergeRequest) decide(r *Request, d *Decision, message string) {
 	switch {
 	case d.Verdict == Reject:
 		mr.move(r, EventRejected)
-	case r.State == Pending && len(r.approvals()) >= r.Rule.Required:
+	case r.State == Pending && r.enough():
 		mr.move(r, EventApproved)
 	}
 	// A person waits: don't let an earlier "look again later" hold this up.

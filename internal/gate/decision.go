@@ -10,13 +10,19 @@ const (
 	Reject  Verdict = "reject"
 )
 
+// How a decision came in.
+const (
+	viaCard     = "card"     // by a click
+	viaOperator = "operator" // from a shell
+)
+
 // Decision is one person's verdict on one request. The first one stands.
 type Decision struct {
 	Person  string    `json:"person"` // the chat's ID
 	Name    string    `json:"name,omitempty"`
 	Verdict Verdict   `json:"verdict"`
 	Reason  string    `json:"reason,omitempty"`
-	Via     string    `json:"via"`             // "card"
+	Via     string    `json:"via"`             // "card" or "operator"
 	Shown   string    `json:"shown,omitempty"` // the digest of the card that was clicked
 	Void    bool      `json:"void,omitempty"`  // its giver may no longer decide
 	At      time.Time `json:"at"`
@@ -29,9 +35,16 @@ type Decision struct {
 // acknowledged as "being checked", and Reconcile judges it.
 type Claim struct {
 	Message string    `json:"message"` // the key of the clicked message
-	Request int64     `json:"request"`
 	Person  Person    `json:"person"`
 	Action  ActionID  `json:"action"`
 	Reason  string    `json:"reason,omitempty"`
 	At      time.Time `json:"at"`
+
+	// Of a card that no listener sent: what it says, and where it is.
+	Origin *Origin   `json:"origin,omitempty"`
+	Ref    *CardRef  `json:"ref,omitempty"`
+	To     Recipient `json:"to,omitzero"`
+	// Refused is what such a card is to say if no request comes of it; then only
+	// that is left to do.
+	Refused string `json:"refused,omitempty"`
 }

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,9 @@ const atOnce = 4
 // messages sends and changes what does not show what it should. Trouble with
 // the chat is written down; an error is trouble with the database.
 func (w *work) messages(ctx context.Context) error {
+	if w.g.chat == nil {
+		return nil // an operator's shell: the listener does that
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w.cancel.Store(&cancel)
@@ -26,6 +30,11 @@ func (w *work) messages(ctx context.Context) error {
 	group.SetLimit(atOnce)
 	for _, key := range w.mr.stale(w.g.words) {
 		group.Go(func() error { return w.show(ctx, key) })
+	}
+	for _, c := range w.mr.Claims {
+		if c.Refused != "" && !w.mr.ChatAt.After(w.mr.Now) {
+			group.Go(func() error { return w.turnAway(ctx, c) })
+		}
 	}
 	return group.Wait()
 }
@@ -56,7 +65,7 @@ func (mr *MergeRequest) showAt(r *Request, m *Message, w *words.Words) (time.Tim
 	}
 	// What tells the author something is a message of its own, sent once. Only
 	// a notice that stands for a newer commit is changed, and only by that.
-	if m.Kind != KindCard && m.Ref != nil && m.Shown != "" {
+	if !m.Kind.follows() && m.Ref != nil && m.Shown != "" {
 		return time.Time{}, false
 	}
 	card := mr.face(r, m, w)
@@ -130,6 +139,25 @@ func (w *work) show(ctx context.Context, key string) error {
 	})
 }
 
+// turnAway has a job's card, of which no request came, say why.
+func (w *work) turnAway(ctx context.Context, c *Claim) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	limit, cancel := call(ctx)
+	defer cancel()
+	_, err := w.g.chat.Update(limit, *c.Ref, refusedCard(c, w.g.words))
+	cut := ctx.Err() != nil
+	return w.change(func(mr *MergeRequest) {
+		if err == nil || errors.Is(err, ErrGone) || errors.Is(err, ErrNotPermitted) {
+			mr.Claims = slices.DeleteFunc(mr.Claims, func(o *Claim) bool { return o.Message == c.Message && o.Person.ID == c.Person.ID })
+		} else if !cut {
+			mr.ChatTries++
+			mr.ChatAt = latest(mr.ChatAt, mr.Now.Add(backoff(mr.ChatTries, err)))
+		}
+	})
+}
+
 // shown writes down that the chat took a message.
 func (mr *MergeRequest) shown(r *Request, m *Message, ref CardRef, digest, face string, sent bool) {
 	if m.NotBefore.After(mr.Now) && !sent {
@@ -195,6 +223,11 @@ func (mr *MergeRequest) nextDue(w *words.Words, p *rules) time.Time {
 	}
 	if r, _ := mr.nextEffect(p); r != nil && mr.LookAt.IsZero() {
 		due = mr.Now
+	}
+	for _, c := range mr.Claims {
+		if c.Refused != "" {
+			due = earliest(due, latest(mr.ChatAt, mr.Now))
+		}
 	}
 	for _, r := range mr.Requests {
 		if r.State.Open() && !r.ends() {

@@ -19,6 +19,8 @@ var (
 	ErrGone = errors.New("message is gone")
 	// ErrLeaseLost: somebody else works on the row; drop what you hold.
 	ErrLeaseLost = errors.New("lease lost")
+	// ErrBusy: somebody else works on the row now.
+	ErrBusy = errors.New("somebody else is at work on it")
 	// ErrNoRow: there is no such merge request, request or message.
 	ErrNoRow = errors.New("no such row")
 )

@@ -18,9 +18,6 @@ const (
 	faceSummary = 160
 )
 
-// viaOperator is the Via of a decision from the command line.
-const viaOperator = "operator"
-
 // face gives the card that message m of request r should show now. It depends on
 // nothing that moves by itself, such as the clock or a count of attempts: each
 // change of a card is a call, and a company has few of these a month.
@@ -33,8 +30,11 @@ func (mr *MergeRequest) face(r *Request, m *Message, w *words.Words) Card {
 		f.notice(&c)
 	case KindResult, KindStuck:
 		f.result(&c)
-	case KindCard:
+	case KindCard, KindAdopted:
 		f.card(&c)
+	}
+	if m.Said != "" {
+		c.Status = append(c.Status, words.Plain(m.Said))
 	}
 	return c
 }
@@ -207,6 +207,9 @@ func (f *facing) facts(c *Card) {
 		c.Facts = append(c.Facts, words.Plain(f.w.RejectedBefore(b.Name, b.Reason)))
 	}
 	c.Facts = append(c.Facts, f.w.Asks(f.author, f.s.Source, f.r.Target))
+	if f.author == "" && f.mr.starter != "" {
+		c.Facts = append(c.Facts, words.Plain(f.w.Started(f.mr.starter)))
+	}
 	if n := f.size(); n != nil {
 		c.Facts = append(c.Facts, words.Plain(f.w.Size(n.Files, n.Additions, n.Deletions, n.Commits)))
 	}

@@ -13,7 +13,8 @@ import (
 	"mrgate/internal/words"
 )
 
-// Parts is what a Gate is made of; all but Workers are needed.
+// Parts is what a Gate is made of. All but Workers are needed; only for Decide,
+// Chat may be nil.
 type Parts struct {
 	Forge   Forge
 	Chat    Chat
@@ -46,6 +47,8 @@ type rules struct {
 	hash string
 }
 
+func rulesOf(p *policy.Policy) *rules { return &rules{Policy: p, hash: p.Hash()} }
+
 // New puts the parts together. Run starts it.
 func New(parts Parts) *Gate {
 	g := &Gate{
@@ -56,7 +59,7 @@ func New(parts Parts) *Gate {
 	if g.workers == 0 {
 		g.workers = 8
 	}
-	g.rules.Store(&rules{Policy: parts.Policy, hash: parts.Policy.Hash()})
+	g.rules.Store(rulesOf(parts.Policy))
 	return g
 }
 

@@ -3,9 +3,11 @@ package gate
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mrgate/internal/policy"
+	"mrgate/internal/words"
 )
 
 // pushPause is how often a waiting card takes a new commit in place: the first
@@ -21,8 +23,9 @@ const preparePause = 10 * time.Second
 // request opens or its rule changed, what its head brings and whom it concerns.
 type view struct {
 	snapshot *Snapshot
+	rules    *rules
+	words    *words.Words
 	rule     *policy.Rule // nil: none covers it
-	hash     string       // of the policy
 	contents *Contents
 	panel    *Panel
 }
@@ -49,7 +52,7 @@ func (mr *MergeRequest) judge(v view) {
 	}
 	mr.expire()
 	mr.open(v)
-	mr.judgeClaims(v.hash)
+	mr.judgeClaims(v)
 }
 
 // openingAfter counts how often the merge request was seen to open.
@@ -100,14 +103,18 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 // recount applies another policy to the latest request: approvals whose givers
 // may no longer decide stop counting.
 func (mr *MergeRequest) recount(r *Request, v view) {
-	if !r.State.Followed() || v.rule == nil || v.panel == nil || r.PolicyHash == v.hash {
+	if !r.State.Followed() || v.rule == nil || v.panel == nil || r.PolicyHash == v.rules.hash && !r.Panel.Blind {
 		return
 	}
-	r.Rule, r.PolicyHash, r.Panel = *v.rule, v.hash, *v.panel
+	r.Rule, r.PolicyHash, r.Panel = *v.rule, v.rules.hash, *v.panel
 	for _, d := range r.Decisions {
-		d.Void = d.Verdict == Approve && !r.mayApprove(d.Person)
+		may := r.mayApprove(d.Person)
+		if d.Via == viaOperator {
+			may = v.rules.OperatorDecisions != policy.OperatorDeny
+		}
+		d.Void = d.Verdict == Approve && !may
 	}
-	enough := len(r.approvals()) >= r.Rule.Required
+	enough := r.enough()
 	switch {
 	case r.State == Pending && enough:
 		mr.move(r, EventApproved)
@@ -152,7 +159,7 @@ func (mr *MergeRequest) open(v view) {
 	old := mr.Current()
 	r := &Request{
 		ID: mr.NextRequest, Seq: 1, Opening: mr.Opening, Head: s.Head, Target: s.Target, State: Pending,
-		Rule: *v.rule, PolicyHash: v.hash, Panel: *v.panel, Pipeline: s.Pipeline,
+		Rule: *v.rule, PolicyHash: v.rules.hash, Panel: *v.panel, Pipeline: s.Pipeline,
 		OpenedAt: mr.Now, ExpiresAt: mr.Now.Add(v.rule.ExpireAfter),
 	}
 	if old != nil {
@@ -194,6 +201,14 @@ func (mr *MergeRequest) addressees(r, old *Request) {
 	for _, to := range r.Panel.Cards {
 		mr.address(r, old, KindCard, to)
 	}
+	if old != nil && old.State == Superseded {
+		// Who got a job's card without being asked by the rule follows along.
+		for _, m := range old.Messages {
+			if m.Kind == KindCard && m.Ref != nil && r.isApprover(m.To.ID) {
+				mr.address(r, old, KindCard, m.To)
+			}
+		}
+	}
 	if r.Panel.Author.ID != "" {
 		mr.address(r, old, KindNotice, Recipient{ID: r.Panel.Author.ID})
 	}
@@ -229,38 +244,79 @@ func (mr *MergeRequest) address(r, old *Request, kind MessageKind, to Recipient)
 }
 
 // judgeClaims judges clicks that had to wait for a look.
-func (mr *MergeRequest) judgeClaims(hash string) {
+func (mr *MergeRequest) judgeClaims(v view) {
 	claims := mr.Claims
 	mr.Claims = nil
 	for _, c := range claims {
-		r, m := mr.MessageByKey(c.Message)
-		if r == nil {
+		if c.Refused == "" && mr.judgeClaim(c, v) {
 			continue
 		}
-		m.Shown = "" // whatever becomes of it, the card has to say so
-		if r != mr.Current() || !r.State.Followed() {
-			continue
-		}
-		if r.PolicyHash != hash {
-			mr.Claims = append(mr.Claims, c)
-			continue
-		}
-		verdict := Reject
-		if c.Action == ActionApprove {
-			verdict = Approve
-		}
-		allowed := r.isApprover(c.Person.ID) && (verdict == Reject || r.State == Pending && r.mayApprove(c.Person.ID))
-		if !allowed || r.ends() || r.State == Rejected || r.decisionOf(c.Person.ID) != nil || verdict == Reject && r.Rule.RequireReason && c.Reason == "" {
-			mr.record(r, EntryDecided, struct {
-				*Claim
-				Refused bool `json:"refused"`
-			}{c, true})
-			continue
-		}
-		mr.decide(r, &Decision{
-			Person: c.Person.ID, Name: r.nameOf(c.Person), Verdict: verdict, Reason: c.Reason, Via: "card", At: c.At,
-		}, c.Message)
+		mr.Claims = append(mr.Claims, c) // it waits: for another look, or to be told
 	}
+}
+
+// judgeClaim judges one; false: it has to wait.
+func (mr *MergeRequest) judgeClaim(c *Claim, v view) bool {
+	r, m := mr.MessageByKey(c.Message)
+	if c.Origin != nil {
+		var ok bool
+		if r, m, ok = mr.adoptable(c, v); !ok {
+			return false
+		}
+		same := r.Head == c.Origin.Head && r.Target == c.Origin.Target
+		if m == nil || !same || v.rules.AdoptCards != policy.AdoptTrust {
+			return true // the card now shows the forge's facts, and the person decides on it
+		}
+	}
+	if r == nil {
+		return true
+	}
+	m.Shown = "" // whatever becomes of it, the card has to say so
+	if r != mr.Current() || !r.State.Followed() {
+		return true
+	}
+	if r.PolicyHash != v.rules.hash {
+		return false
+	}
+	verdict := Reject
+	if c.Action == ActionApprove {
+		verdict = Approve
+	}
+	if m.Said = r.turnDown(c, verdict, v.words); m.Said != "" {
+		mr.record(r, EntryDecided, struct {
+			*Claim
+			Refused string `json:"refused"`
+		}{c, m.Said})
+		return true
+	}
+	mr.decide(r, &Decision{
+		Person: c.Person.ID, Name: r.nameOf(c.Person), Verdict: verdict, Reason: c.Reason, Via: viaCard, At: c.At,
+	}, c.Message)
+	return true
+}
+
+// turnDown says why a claim does not count; "": it does.
+func (r *Request) turnDown(c *Claim, v Verdict, w *words.Words) string {
+	if text := r.refuse(c.Person.ID, v, w); text != "" {
+		return text
+	}
+	if d := r.decisionOf(c.Person.ID); d != nil {
+		return w.ToastAgain(string(d.Verdict), d.Verdict == v)
+	}
+	if _, text := r.over(v, w); text != "" {
+		return text
+	}
+	if v == Reject && r.Rule.RequireReason && strings.TrimSpace(c.Reason) == "" {
+		return w.ToastReasonMissing()
+	}
+	return ""
+}
+
+// enough says that the approvals that count are what the rule needs; an
+// operator's is, alone.
+func (r *Request) enough() bool {
+	given := r.approvals()
+	return len(given) >= r.Rule.Required || slices.ContainsFunc(given, func(d *Decision) bool { return d.Via == viaOperator })
 }
 
 // end moves the request to an end that nobody decided on.

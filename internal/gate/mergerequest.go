@@ -40,6 +40,8 @@ type MergeRequest struct {
 	// NextRequest is the number that a new request gets.
 	NextRequest int64
 
+	starter string // of a card without a listener: who asks; see Asking
+
 	// Entries are appended to the log with this change, in order; not read back.
 	Entries []*Entry
 }

@@ -14,11 +14,15 @@ import (
 type MessageKind string
 
 const (
-	KindCard   MessageKind = "card"   // asks an approver, and follows the request's state
-	KindNotice MessageKind = "notice" // tells the author that somebody was asked
-	KindResult MessageKind = "result" // tells the author what became of it: a message of its own, so that the phone rings
-	KindStuck  MessageKind = "stuck"  // tells the author that it is approved but blocked
+	KindCard    MessageKind = "card"    // asks an approver, and follows the request's state
+	KindAdopted MessageKind = "adopted" // a second card at the same recipient, sent by a job
+	KindNotice  MessageKind = "notice"  // tells the author that somebody was asked
+	KindResult  MessageKind = "result"  // tells the author what became of it: a message of its own, so that the phone rings
+	KindStuck   MessageKind = "stuck"   // tells the author that it is approved but blocked
 )
+
+// follows says that such a message is kept up to date; the others are sent once.
+func (k MessageKind) follows() bool { return k == KindCard || k == KindAdopted }
 
 // Message is one message that mrgate sent or is about to send.
 type Message struct {
@@ -38,6 +42,7 @@ type Message struct {
 	NotBefore time.Time // not touched before: it was clicked, or failed
 	PushAt    time.Time // when it last took, or will take, a new commit in place
 	Tries     int       // failures in a row
+	Said      string    // why the last click on it does not count; "": nothing to say
 	Gone      string    // why it is let go; "": it is not
 }
 

@@ -50,6 +50,11 @@ func (p *Panel) bars(person string) bar {
 // panel looks up whom a request under the rule concerns.
 func (g *Gate) panel(ctx context.Context, rule *policy.Rule, s *Snapshot, c *Contents) (Panel, error) {
 	p := g.rules.Load()
+	if g.chat == nil {
+		panel := seat(p.Policy, rule, s, c, nil)
+		panel.Blind = true
+		return panel, nil
+	}
 	people, err := g.resolve(ctx, concerned(p.Policy, rule, s, c))
 	if err != nil {
 		return Panel{}, err

@@ -148,7 +148,7 @@ func (w *work) look(ctx context.Context) error {
 
 func (g *Gate) view(s *Snapshot, ref Ref) view {
 	rules := g.rules.Load()
-	return view{snapshot: s, hash: rules.hash, rule: rules.Match(projectOf(ref, s), s.Target)}
+	return view{snapshot: s, rules: rules, words: g.words, rule: rules.Match(projectOf(ref, s), s.Target)}
 }
 
 // lookUp reads what opening a request, or another rule, needs besides the
@@ -157,7 +157,8 @@ func (w *work) lookUp(ctx context.Context, v *view) error {
 	mr, s := w.mr, v.snapshot
 	cur := mr.Current()
 	opens := v.rule != nil && s.Ready() && !mr.asked(s, mr.openingAfter(s))
-	changed := v.rule != nil && cur != nil && cur.State.Followed() && cur.PolicyHash != v.hash && mr.asked(s, mr.openingAfter(s))
+	changed := v.rule != nil && cur != nil && cur.State.Followed() && mr.asked(s, mr.openingAfter(s)) &&
+		(cur.PolicyHash != v.rules.hash || cur.Panel.Blind && w.g.chat != nil)
 	if !opens && !changed {
 		return nil
 	}
@@ -189,11 +190,11 @@ func (w *work) foretell(v view) {
 	log := w.g.log.With("merge_request", w.mr.Snapshot.URL, "request", r.ID, "rule", r.Rule.Name)
 	log.Info("approval request opened", "head", r.Head.Short(), "target", r.Target, "cards", len(r.Panel.Cards))
 	for _, m := range r.Panel.Approvers {
-		if m.ID == "" {
+		if m.ID == "" && !r.Panel.Blind {
 			log.Warn("an approver is not in the chat's directory and gets no card; check the address and the app's contact range", "approver", m.Identity.Value)
 		}
 	}
-	if r.Rule.AllowSelfApproval {
+	if r.Rule.AllowSelfApproval || r.Panel.Blind {
 		return
 	}
 	for _, name := range r.Panel.Unsure {

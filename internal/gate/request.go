@@ -79,6 +79,9 @@ type Panel struct {
 	Committer []Person    `json:"committer"`      // who in the chat has commits in it
 	Unsure    []string    `json:"unsure"`         // usernames of author and committers of whom nobody knows who they are in the chat
 	Told      []string    `json:"told,omitempty"` // chat IDs of approvers of whom `users` says who they are in the forge
+	// Blind: opened by an operator without a chat to ask; the next listener looks
+	// the people up.
+	Blind bool `json:"blind,omitempty"`
 }
 
 // Member is an approver: as the policy names them, and who that is in the chat.

@@ -31,6 +31,10 @@ type Store interface {
 	// to token for d.
 	Claim(ctx context.Context, token string, n int, d time.Duration) ([]*MergeRequest, error)
 
+	// ClaimRow is Claim for one row, due or not. ErrBusy: somebody else holds it.
+	// ErrNoRow: by names nothing.
+	ClaimRow(ctx context.Context, by By, token string, d time.Duration) (*MergeRequest, error)
+
 	// NextDue says in how long the next row is due (0: now); false: none is.
 	NextDue(ctx context.Context) (time.Duration, bool, error)
 
@@ -38,6 +42,9 @@ type Store interface {
 	// on, and makes every merge request due, with a look, that has a followed
 	// request under another policy.
 	Policy(ctx context.Context, hash, text string) error
+
+	// InForce is the hash of the policy that Policy noted last; "": none was.
+	InForce(ctx context.Context) (string, error)
 
 	// People gives what is known of the identities; what is unknown is missing.
 	People(ctx context.Context, ids []policy.Identity) (map[policy.Identity]Known, error)
@@ -57,6 +64,7 @@ type Known struct {
 type By struct {
 	Ref     *Ref   // creates the row if there is none
 	Message string // the key of one of its messages
+	Request int64  // the number of one of its requests
 	Lease   *Lease // held by a worker
 }
 

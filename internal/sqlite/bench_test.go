@@ -1,0 +1,134 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mrgate/internal/gate"
+)
+
+// BenchmarkChange is a click, from the key of its message to the disk, beside a
+// bare handler that makes one small durable transaction a click. p99 is of one
+// click; with 32 clients it holds the wait for the others.
+func BenchmarkChange(b *testing.B) {
+	for _, clients := range []int{1, 32} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) { benchmarkClicks(b, clients, 0) })
+		b.Run(fmt.Sprintf("bare/clients=%d", clients), func(b *testing.B) { benchmarkBare(b, clients) })
+	}
+}
+
+// BenchmarkChangeWithMillionRequests is the same in a database with as many past
+// requests. It takes half a minute to make, so it has to be asked for.
+func BenchmarkChangeWithMillionRequests(b *testing.B) {
+	if os.Getenv("MRGATE_BENCH_MILLION") == "" {
+		b.Skip("set MRGATE_BENCH_MILLION")
+	}
+	for _, past := range []int{0, 1_000_000} {
+		b.Run(fmt.Sprintf("past=%d", past), func(b *testing.B) { benchmarkClicks(b, 1, past) })
+	}
+}
+
+func benchmarkClicks(b *testing.B, clients, past int) {
+	b.Helper()
+	s := openStore(b, newPath(b))
+	if past > 0 {
+		fillPast(b, s, past)
+	}
+	// A request with a card for every click to come.
+	var all sync.WaitGroup
+	var next atomic.Int64
+	for range 64 {
+		all.Go(func() {
+			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+				change(b, s, byRef(n), opened(fmt.Sprint("bench ", n)))
+			}
+		})
+	}
+	all.Wait()
+	measure(b, clients, func(ctx context.Context, n int) error {
+		return s.Change(ctx, gate.By{Message: fmt.Sprint("bench ", n)}, decided)
+	})
+}
+
+func benchmarkBare(b *testing.B, clients int) {
+	b.Helper()
+	db, err := sql.Open("sqlite3", newPath(b)+"?_journal_mode=WAL&_synchronous=FULL")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(b.Context(), `CREATE TABLE click (id INTEGER PRIMARY KEY, message TEXT UNIQUE, verdict TEXT)`); err != nil {
+		b.Fatal(err)
+	}
+	insert, err := db.PrepareContext(b.Context(), `INSERT INTO click (message, verdict) VALUES (?, 'approve')`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = insert.Close() }()
+	measure(b, clients, func(ctx context.Context, n int) error {
+		_, err := insert.ExecContext(ctx, fmt.Sprint("bench ", n))
+		return err
+	})
+}
+
+// measure has the clients make b.N clicks.
+func measure(b *testing.B, clients int, click func(ctx context.Context, n int) error) {
+	b.Helper()
+	took := make([]time.Duration, b.N)
+	var all sync.WaitGroup
+	var next atomic.Int64
+	ctx := context.WithoutCancel(b.Context())
+	b.ResetTimer()
+	for range clients {
+		all.Go(func() {
+			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+				began := time.Now()
+				if err := click(ctx, int(n)); err != nil {
+					b.Error(err)
+				}
+				took[n-1] = time.Since(began)
+			}
+		})
+	}
+	all.Wait()
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "clicks/s")
+}
+
+// fillPast writes merge requests with one merged request each, as clicks and
+// cards of years leave them.
+func fillPast(b *testing.B, s *Store, n int) {
+	b.Helper()
+	numbers := fmt.Sprintf(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) `, n)
+	for _, query := range []string{
+		`BEGIN`,
+		`INSERT INTO merge_request (id, forge, project, number, path, author, merge_commit, opening, why, wake, lease, tries, chat_tries, error)
+			` + numbers + `SELECT i, 'gitlab', 2 + i % 500, i, 'group/project-' || i % 500, 'bob', printf('%040x', i), 1, '', 3, '', 0, 0, '' FROM n`,
+		`INSERT INTO seen (merge_request, snapshot)
+			` + numbers + `SELECT i, '{"path":"group/project","title":"A title"}' FROM n`,
+		`INSERT INTO request (id, merge_request, seq, opening, head, target, state, cause, settled, rule, terms, policy_hash, panel, opened_at, ended_at, note_ref, scheduled, blocked)
+			` + numbers + `SELECT i, i, 1, 1, printf('%040x', i), 'main', 'merged', '', 1, 'rule 1', '{}', 'hash', '{}', i, i, '', 0, '{}' FROM n`,
+		`INSERT INTO log (number, at, merge_request, request, kind, data, hash)
+			` + numbers + `SELECT i, i, i, i, 'decided', '{}', printf('%064x', i) FROM n`,
+		`INSERT INTO decision (request, person, name, verdict, reason, via, shown, void, at, entry)
+			` + numbers + `SELECT i, 'ou_alice', 'Alice', 'approve', '', 'card', '', 0, i, i FROM n`,
+		`INSERT INTO message (key, request, kind, recipient, sent_as, shown, face, tries, said, gone)
+			` + numbers + `SELECT printf('%048x', i * 7919 % 1000003), i, 'card', 'person:ou_alice', '', '', '', 0, '', '' FROM n`,
+		`COMMIT`,
+		`PRAGMA wal_checkpoint(TRUNCATE)`, // or the clicks would pay for it
+	} {
+		if err := raw(b, s, query); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+const newestPolicy = `SELECT hash FROM policy WHERE id = (SELECT MAX(id) FROM policy)`
+
+// Policy notes that the policy with this hash and text is in force from now on,
+// and makes every merge request due, with a look, that has a followed request
+// under another policy.
+func (s *Store) Policy(ctx context.Context, hash, text string) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		newest, err := tx.rows(ctx, newestPolicy)
+		if err != nil {
+			return err
+		}
+		if len(newest) == 0 || newest[0][0] != hash {
+			if err := tx.write(ctx, `INSERT INTO policy (hash, text, since) VALUES (?1, ?2, ?3)`,
+				hash, text, tx.now.UnixMilli()); err != nil {
+				return err
+			}
+		}
+		// An old request that was rejected, and asked again about, is settled and
+		// no longer the latest: nobody follows it. While a row is leased, due_at
+		// is the lease's end; its holder sees that wake has moved.
+		err = tx.write(ctx, `
+			UPDATE merge_request SET
+				wake = wake + 1,
+				look_at = MIN(COALESCE(look_at, ?2), ?2),
+				due_at = CASE WHEN lease <> '' THEN due_at ELSE MIN(COALESCE(due_at, ?2), ?2) END
+			WHERE id IN (
+				SELECT merge_request FROM request
+				WHERE state IN ('pending', 'approved', 'blocked', 'rejected')
+					AND policy_hash <> ?1
+					AND (settled = 0 OR seq = (
+						SELECT MAX(later.seq) FROM request AS later WHERE later.merge_request = request.merge_request)))`,
+			hash, tx.now.UnixMilli())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note policy: %w", err)
+	}
+	return nil
+}
+
+// InForce is the hash of the policy that Policy noted last; "": none was.
+func (s *Store) InForce(ctx context.Context) (hash string, err error) {
+	err = s.read(ctx, func(ctx context.Context, r *session) error {
+		err := r.get(ctx, newestPolicy, nil, &hash)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read policy: %w", err)
+	}
+	return hash, nil
+}

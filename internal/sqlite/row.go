@@ -1,0 +1,210 @@
+package sqlite
+
+import (
+	"fmt"
+	"strings"
+
+	"mrgate/internal/gate"
+)
+
+// table is a table whose rows are written as a whole. Its statements are built
+// from the fields, so that they cannot disagree about a column. Parameters are
+// the columns in their order; the first key of them name the row.
+type table struct {
+	name    string
+	key     int
+	columns []string
+	list    string // "t.a, t.b, t.c", to select
+	insert  string
+}
+
+func newTable(name string, key int, fields []field) table {
+	t := table{name: name, key: key}
+	var qualified, marks []string
+	for i, f := range fields {
+		t.columns = append(t.columns, f.column)
+		qualified = append(qualified, name+"."+f.column)
+		marks = append(marks, fmt.Sprintf("?%d", i+1))
+	}
+	t.list = strings.Join(qualified, ", ")
+	t.insert = "INSERT INTO " + name + " (" + strings.Join(t.columns, ", ") + ") VALUES (" + strings.Join(marks, ", ") + ")"
+	return t
+}
+
+// update gives the statement that makes row of before, with its parameters. It
+// sets only what differs: SQLite writes every index anew that has a column which
+// is set, whether to another value or not. "": nothing differs.
+func (t *table) update(before, row []any) (query string, args []any) {
+	var b strings.Builder
+	for i, v := range row {
+		if v == before[i] {
+			continue
+		}
+		if args == nil {
+			b.WriteString("UPDATE " + t.name + " SET ")
+		} else {
+			b.WriteString(", ")
+		}
+		b.WriteString(t.columns[i] + " = ?")
+		args = append(args, v)
+	}
+	if args == nil {
+		return "", nil
+	}
+	for i, column := range t.columns[:t.key] {
+		b.WriteString([]string{" WHERE ", " AND "}[min(i, 1)] + column + " = ?")
+		args = append(args, before[i])
+	}
+	return b.String(), args
+}
+
+// tables are those of an aggregate.
+type tables struct {
+	mergeRequest, seen, request, decision, claim, message, log table
+}
+
+func newTables() *tables {
+	return &tables{
+		mergeRequest: newTable("merge_request", 1, mergeRequestFields(&gate.MergeRequest{})),
+		seen:         newTable("seen", 1, seenFields(&gate.MergeRequest{})),
+		request:      newTable("request", 1, requestFields(new(int64), &gate.Request{})),
+		decision:     newTable("decision", 2, decisionFields(new(int64), &gate.Decision{}, new(int64))),
+		claim:        newTable("claim", 1, claimFields(new(int64), &gate.Claim{})),
+		message:      newTable("message", 1, messageFields(new(int64), &gate.Message{})),
+		log:          newTable("log", 1, entryFields(&gate.Entry{}, new(string))),
+	}
+}
+
+func mergeRequestFields(mr *gate.MergeRequest) []field {
+	var seen gate.Snapshot
+	if mr.Snapshot != nil {
+		seen = *mr.Snapshot
+	}
+	return []field{
+		{"id", number[int64]{&mr.ID}},
+		{"forge", text[string]{&mr.Ref.Forge}},
+		{"project", number[int64]{&mr.Ref.Project}},
+		{"number", number[int64]{&mr.Ref.Number}},
+		{"path", repeated{seen.Path}},
+		{"author", repeated{seen.Author.Username}},
+		{"merge_commit", repeated{string(seen.MergeCommit)}},
+		{"opening", number[int]{&mr.Opening}},
+		{"why", text[string]{&mr.Why}},
+		{"wake", number[int64]{&mr.Wake}},
+		{"due_at", moment{&mr.DueAt}},
+		{"lease", text[string]{&mr.Lease}},
+		{"look_at", moment{&mr.LookAt}},
+		{"tries", number[int]{&mr.Tries}},
+		{"chat_at", moment{&mr.ChatAt}},
+		{"chat_tries", number[int]{&mr.ChatTries}},
+		{"error", text[string]{&mr.Error}},
+	}
+}
+
+func seenFields(mr *gate.MergeRequest) []field {
+	return []field{
+		{"merge_request", number[int64]{&mr.ID}},
+		{"snapshot", document{&mr.Snapshot}},
+		{"contents", document{&mr.Contents}},
+	}
+}
+
+func requestFields(mergeRequest *int64, r *gate.Request) []field {
+	return []field{
+		{"id", number[int64]{&r.ID}},
+		{"merge_request", number[int64]{mergeRequest}},
+		{"seq", number[int]{&r.Seq}},
+		{"opening", number[int]{&r.Opening}},
+		{"head", text[gate.CommitID]{&r.Head}},
+		{"target", text[string]{&r.Target}},
+		{"state", text[gate.State]{&r.State}},
+		{"cause", text[gate.Cause]{&r.Cause}},
+		{"settled", flag{&r.Settled}},
+		{"rule", repeated{r.Rule.Name}},
+		{"terms", document{&r.Rule}},
+		{"policy_hash", text[string]{&r.PolicyHash}},
+		{"panel", document{&r.Panel}},
+		{"pipeline", document{&r.Pipeline}},
+		{"before", document{&r.Before}},
+		{"opened_at", moment{&r.OpenedAt}},
+		{"expires_at", moment{&r.ExpiresAt}},
+		{"decided_at", moment{&r.DecidedAt}},
+		{"ended_at", moment{&r.EndedAt}},
+		{"approve_tried", moment{&r.Approve.Tried}},
+		{"approve_done", moment{&r.Approve.Done}},
+		{"merge_tried", moment{&r.Merge.Tried}},
+		{"merge_done", moment{&r.Merge.Done}},
+		{"close_tried", moment{&r.Close.Tried}},
+		{"close_done", moment{&r.Close.Done}},
+		{"retract_tried", moment{&r.Retract.Tried}},
+		{"retract_done", moment{&r.Retract.Done}},
+		{"note_tried", moment{&r.Note.Tried}},
+		{"note_done", moment{&r.Note.Done}},
+		{"note_ref", text[string]{&r.NoteRef}},
+		{"scheduled", flag{&r.Scheduled}},
+		{"blocked", document{&r.Blocked}},
+	}
+}
+
+// decisionFields binds all but the entry's hash, which is the log's.
+func decisionFields(request *int64, d *gate.Decision, entry *int64) []field {
+	return []field{
+		{"request", number[int64]{request}},
+		{"person", text[string]{&d.Person}},
+		{"name", text[string]{&d.Name}},
+		{"verdict", text[gate.Verdict]{&d.Verdict}},
+		{"reason", text[string]{&d.Reason}},
+		{"via", text[string]{&d.Via}},
+		{"shown", text[string]{&d.Shown}},
+		{"void", flag{&d.Void}},
+		{"at", moment{&d.At}},
+		{"entry", link{entry}},
+	}
+}
+
+func claimFields(mergeRequest *int64, c *gate.Claim) []field {
+	return []field{
+		{"merge_request", number[int64]{mergeRequest}},
+		{"message", text[string]{&c.Message}},
+		{"person", document{&c.Person}},
+		{"action", text[gate.ActionID]{&c.Action}},
+		{"reason", text[string]{&c.Reason}},
+		{"at", moment{&c.At}},
+		{"origin", document{&c.Origin}},
+		{"ref", document{&c.Ref}},
+		{"recipient", recipient{&c.To}},
+		{"refused", text[string]{&c.Refused}},
+	}
+}
+
+func messageFields(request *int64, m *gate.Message) []field {
+	return []field{
+		{"key", text[string]{&m.Key}},
+		{"request", number[int64]{request}},
+		{"kind", text[gate.MessageKind]{&m.Kind}},
+		{"recipient", recipient{&m.To}},
+		{"sent_as", text[string]{&m.SentAs}},
+		{"ref", document{&m.Ref}},
+		{"shown", text[string]{&m.Shown}},
+		{"face", text[string]{&m.Face}},
+		{"tried_at", moment{&m.TriedAt}},
+		{"not_before", moment{&m.NotBefore}},
+		{"push_at", moment{&m.PushAt}},
+		{"tries", number[int]{&m.Tries}},
+		{"said", text[string]{&m.Said}},
+		{"gone", text[string]{&m.Gone}},
+	}
+}
+
+// entryFields keeps the data as it came, in data: the hash is over its bytes.
+func entryFields(e *gate.Entry, data *string) []field {
+	return []field{
+		{"number", number[int64]{&e.Number}},
+		{"at", moment{&e.At}},
+		{"merge_request", number[int64]{&e.MergeRequest}},
+		{"request", link{&e.Request}},
+		{"kind", text[gate.EntryKind]{&e.Kind}},
+		{"data", text[string]{data}},
+		{"hash", text[string]{&e.Hash}},
+	}
+}
