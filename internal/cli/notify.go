@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"mrgate/internal/config"
 	"mrgate/internal/feishu"
@@ -26,56 +29,206 @@ func newNotifyCmd(env *Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "notify",
 		Short: "Ask for approval of one merge request",
-		Long: `Ask for approval of one merge request.
+		Long: `Ask for approval of one merge request: send its approvers a card each, and its
+author a notice.
+
+The merge request is taken from --event (the JSON body of a GitLab merge request
+webhook), else from --project and --mr (read from GitLab), else from the variables
+of a merge request pipeline. Who is asked says the policy, or --approver.
+
+It keeps no state: a listener (mrgate serve-callback) takes the clicks. The first
+click on such a card has the listener look at GitLab and turn the card into its
+own; by default the person then decides on that. Run again within an hour, it
+sends only what is missing.
 
 With --dry-run nothing is sent: it prints, as one JSON object, the request and
-every message with its recipient, and touches no network.`,
-		Example: `  # What would be sent for this webhook body?
+every message with its recipient, and touches no network (but to read --mr).`,
+		Example: `  # In a job of a merge request pipeline
+  mrgate notify --config mrgate.yaml
+
+  # By hand
+  mrgate notify --project payments/api --mr 7 --approver alice@example.com
+
+  # What would be sent for this webhook body?
   mrgate notify --dry-run --event merge_request.json --config mrgate.yaml`,
 		Args: cobra.NoArgs,
 	}
-	config.Define(cmd.Flags(), "config", "event", "dry_run")
+	config.Define(cmd.Flags(), "config", "event", "project", "mr", "approver", "dry_run",
+		"gitlab_url", "gitlab_token", "gitlab_ca_file", "feishu_url", "feishu_app_id", "feishu_app_secret")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := env.load(cmd)
 		if err != nil {
 			return err
 		}
-		switch {
-		case !cfg.DryRun:
-			return usage("notify: so far it only shows what it would send; add --dry-run")
-		case cfg.Event == "":
-			return usage("notify: no merge request is named; add --event FILE with the body of a GitLab merge request webhook, or - for standard input")
-		case len(cfg.Policy.Rules) == 0:
-			return usage("notify: there is no policy that says who may approve; name a file with rules by --config")
+		p, err := policyOf(cfg)
+		if err != nil {
+			return err
 		}
-		return env.preview(cfg)
+		return env.notify(cmd.Context(), cfg, p)
 	}
 	return cmd
 }
 
-// preview prints what would be sent for the webhook body.
-func (env *Environment) preview(cfg *config.Config) error {
-	body, err := env.readEvent(cfg.Event)
+// policyOf is the configured policy, or one that --approver makes up.
+func policyOf(cfg *config.Config) (*policy.Policy, error) {
+	switch {
+	case len(cfg.Approvers) > 0:
+		p := *cfg.Policy
+		rule := policy.NewRule(1)
+		rule.Name, rule.Approvers = "--approver", cfg.Approvers
+		rule.Projects, rule.TargetBranches = []string{"**"}, []string{"**"}
+		p.Rules = []policy.Rule{rule}
+		if problems := p.Validate(); len(problems) > 0 {
+			return nil, usage("notify: --approver: %s", problems[0].Text)
+		}
+		return &p, nil
+	case len(cfg.Policy.Rules) == 0:
+		return nil, usage("notify: nobody is named who may approve; add --approver, or name a file with rules by --config")
+	}
+	return cfg.Policy, nil
+}
+
+func (env *Environment) notify(ctx context.Context, cfg *config.Config, p *policy.Policy) error {
+	asking, err := env.asking(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	event, err := gitlab.ParseEvent(body)
-	if err != nil {
-		return fmt.Errorf("notify: --event %s: %w", cfg.Event, err)
+	w := words.For(string(p.Locale))
+	if cfg.DryRun {
+		mr, letters, ok := gate.Preview(p, w, asking, asNamed, time.Now())
+		if !ok {
+			return env.nothingToAsk(mr)
+		}
+		out, err := describe(mr, letters)
+		if err != nil {
+			return err
+		}
+		return env.printJSON(out)
 	}
-	mr, letters, ok := gate.Preview(cfg.Policy, words.For(string(cfg.Policy.Locale)), event.Ref, event.Snapshot, asNamed, time.Now())
+	if cfg.FeishuAppID == "" || cfg.FeishuAppSecret.Reveal() == "" {
+		return usage("notify: feishu-app-id or feishu-app-secret is missing; set MRGATE_FEISHU_APP_ID and MRGATE_FEISHU_APP_SECRET. In a merge request pipeline, protected variables are missing: those of a job are open to everybody who can push")
+	}
+	chat, err := newChat(cfg, slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if err != nil {
+		return err
+	}
+	people, err := chat.Resolve(ctx, gate.Concerned(p, asking))
+	if err != nil {
+		return fmt.Errorf("notify: look up people in Feishu: %w", err)
+	}
+	find := func(id policy.Identity) gate.Person { return people[id] }
+	mr, letters, ok := gate.Preview(p, w, asking, find, time.Now())
 	if !ok {
-		_, err := fmt.Fprintf(env.Stderr, "mrgate: nothing to ask for %s: %s\n", event.Snapshot.URL, mr.Why)
-		return err
+		return env.nothingToAsk(mr)
 	}
-	out, err := describe(mr, letters)
+	return env.send(ctx, chat, mr, letters)
+}
+
+// nothingToAsk says why nobody is asked: that is no failure.
+func (env *Environment) nothingToAsk(mr *gate.MergeRequest) error {
+	_, err := fmt.Fprintf(env.Stderr, "mrgate: nothing to ask for %s: %s\n", mr.Snapshot.URL, mr.Why)
+	return err
+}
+
+// send sends the letters, all of them whatever becomes of one, and says on
+// stdout what went out and on stderr what did not.
+func (env *Environment) send(ctx context.Context, chat gate.Chat, mr *gate.MergeRequest, letters []gate.Letter) error {
+	names := map[string]string{}
+	asked := 0
+	for _, m := range mr.Current().Panel.Approvers {
+		names[m.ID] = m.Identity.Value
+		if m.ID == "" {
+			_, _ = fmt.Fprintf(env.Stderr, "mrgate: warning: %s is not in Feishu's directory, and is not asked; check the address and the app's contact range\n", m.Identity.Value)
+		}
+	}
+	failures := make([]error, len(letters))
+	var group errgroup.Group
+	group.SetLimit(4)
+	for i, letter := range letters {
+		if letter.Kind == gate.KindCard {
+			asked++
+		}
+		group.Go(func() error {
+			failures[i] = gate.Deliver(ctx, chat, letter)
+			return nil
+		})
+	}
+	_ = group.Wait() // failures holds what went wrong
+	if asked == 0 {
+		return fmt.Errorf("notify: %s: nobody can be asked: none of the approvers is in Feishu's directory", mr.Snapshot.URL)
+	}
+	var failed error
+	for i, letter := range letters {
+		name := names[letter.To.ID]
+		if name == "" {
+			name = letter.To.ID
+		}
+		what := map[gate.MessageKind]string{gate.KindCard: "card to ", gate.KindNotice: "notice to the author, "}[letter.Kind] + name
+		if failures[i] != nil {
+			failed = errors.Join(failed, fmt.Errorf("notify: not sent: %s: %w", what, failures[i]))
+			continue
+		}
+		if _, err := fmt.Fprintf(env.Stdout, "sent: %s\n", what); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+// asking is the merge request to ask for, from the first source that is given.
+func (env *Environment) asking(ctx context.Context, cfg *config.Config) (gate.Asking, error) {
+	switch {
+	case cfg.Event != "":
+		body, err := env.readEvent(cfg.Event)
+		if err != nil {
+			return gate.Asking{}, err
+		}
+		event, err := gitlab.ParseEvent(body)
+		if err == nil {
+			err = event.Check()
+		}
+		if err != nil {
+			return gate.Asking{}, fmt.Errorf("notify: --event %s: %w", cfg.Event, err)
+		}
+		return gate.Asking{Ref: event.Ref, Snapshot: event.Snapshot}, nil
+	case cfg.Project != "" || cfg.MR != 0:
+		return askingOf(ctx, cfg)
+	}
+	event, ok, err := gitlab.FromCI(env.Environ)
+	switch {
+	case err != nil:
+		return gate.Asking{}, usage("notify: %w", err)
+	case !ok:
+		return gate.Asking{}, usage("notify: no merge request is named; add --event FILE, or --project and --mr, or run it in a merge request pipeline")
+	}
+	starter := event.Actor.Name
+	if starter == "" {
+		starter = event.Actor.Username
+	}
+	return gate.Asking{Ref: event.Ref, Snapshot: event.Snapshot, Starter: starter}, nil
+}
+
+// askingOf reads the merge request from GitLab.
+func askingOf(ctx context.Context, cfg *config.Config) (gate.Asking, error) {
+	switch {
+	case cfg.Project == "" || cfg.MR == 0:
+		return gate.Asking{}, usage("notify: --project and --mr go together")
+	case cfg.GitLabToken.Reveal() == "":
+		return gate.Asking{}, usage("notify: gitlab-token is missing, to read the merge request; set MRGATE_GITLAB_TOKEN or MRGATE_GITLAB_TOKEN_FILE")
+	}
+	forge, err := newForge(cfg)
 	if err != nil {
-		return err
+		return gate.Asking{}, err
 	}
-	encoder := json.NewEncoder(env.Stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(out)
+	ref, s, err := forge.Find(ctx, cfg.Project, cfg.MR)
+	if err != nil {
+		return gate.Asking{}, fmt.Errorf("notify: read %s!%d: %w", cfg.Project, cfg.MR, err)
+	}
+	a := gate.Asking{Ref: ref, Snapshot: s}
+	if contents, err := forge.Contents(ctx, ref, s.Path, s.Head); err == nil {
+		a.Contents = &contents // without it the card has no size, and that is all
+	}
+	return a, nil
 }
 
 // asNamed is a directory that takes everybody at their word: without a network,

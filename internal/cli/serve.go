@@ -41,8 +41,8 @@ A route whose secret is not configured does not exist.`,
 		Args: cobra.NoArgs,
 	}
 	config.Define(cmd.Flags(), "config", "listen", "admin_listen", "db", "sweep",
-		"gitlab_url", "gitlab_token", "gitlab_ca_file", "gitlab_webhook_secret",
-		"feishu_url", "feishu_app_id", "feishu_app_secret", "feishu_verification_token", "feishu_encrypt_key")
+		"gitlab_url", "gitlab_token", "gitlab_ca_file", "gitlab_webhook_secret", "gitlab_signing_token",
+		"feishu_url", "feishu_app_id", "feishu_app_secret", "feishu_verification_token", "feishu_encrypt_key", "feishu_old_callbacks")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := env.load(cmd)
 		if err != nil {
@@ -70,8 +70,6 @@ func mayServe(cfg *config.Config) error {
 		return missing("feishu-app-secret")
 	case len(cfg.Policy.Rules) == 0:
 		return usage("serve-callback: there is no policy that says who may approve; name a file with rules by --config")
-	case len(cfg.FeishuEncryptKey) > 0:
-		return usage("serve-callback: encrypted callbacks are not supported yet; take the encrypt key away in Feishu's console and here")
 	case len(cfg.FeishuVerificationToken) == 0:
 		return usage("serve-callback: no click could reach this listener; set feishu-verification-token, from the app's page Events & Callbacks")
 	}
@@ -94,8 +92,12 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	if err != nil {
 		return err
 	}
+	routes, err := routes(cfg, g, log)
+	if err != nil {
+		return err
+	}
 	srv, err := server.Listen(ctx, server.Config{
-		Listen: cfg.Listen, Admin: cfg.AdminListen, Routes: routes(cfg, g, log), Log: log,
+		Listen: cfg.Listen, Admin: cfg.AdminListen, Routes: routes, Log: log,
 	})
 	if err != nil {
 		return err
@@ -124,12 +126,30 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 
 // newGate wires the parts together.
 func newGate(cfg *config.Config, store gate.Store, log *slog.Logger) (*gate.Gate, error) {
+	forge, err := newForge(cfg)
+	if err != nil {
+		return nil, err
+	}
+	chat, err := newChat(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return gate.New(gate.Parts{
+		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Words: words.For(string(cfg.Policy.Locale)), Log: log,
+	}), nil
+}
+
+func newForge(cfg *config.Config) (*gitlab.Forge, error) {
 	forge, err := gitlab.New(gitlab.Config{
 		BaseURL: cfg.GitLabURL, Token: cfg.GitLabToken.Reveal(), CAFile: cfg.GitLabCAFile, UserAgent: "mrgate/" + version(),
 	})
 	if err != nil {
 		return nil, &exitError{ExitUsage, err}
 	}
+	return forge, nil
+}
+
+func newChat(cfg *config.Config, log *slog.Logger) (*feishu.Chat, error) {
 	chat, err := feishu.New(feishu.Config{
 		BaseURL: cfg.FeishuURL, AppID: cfg.FeishuAppID, AppSecret: cfg.FeishuAppSecret.Reveal(),
 		UserAgent: "mrgate/" + version(), Log: log,
@@ -137,28 +157,33 @@ func newGate(cfg *config.Config, store gate.Store, log *slog.Logger) (*gate.Gate
 	if err != nil {
 		return nil, &exitError{ExitUsage, err}
 	}
-	return gate.New(gate.Parts{
-		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Words: words.For(string(cfg.Policy.Locale)), Log: log,
-	}), nil
+	return chat, nil
 }
 
 // routes mounts what has its secret.
-func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) map[string]http.Handler {
+func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) (map[string]http.Handler, error) {
 	routes := map[string]http.Handler{
 		"POST /feishu/callback": feishu.Callback(feishu.CallbackConfig{
-			AppID: cfg.FeishuAppID, VerificationTokens: cfg.FeishuVerificationToken.Reveal(), Click: g.Click,
+			AppID: cfg.FeishuAppID, VerificationTokens: cfg.FeishuVerificationToken.Reveal(),
+			EncryptKeys: cfg.FeishuEncryptKey.Reveal(), OldCallbacks: cfg.FeishuOldCallbacks, Click: g.Click,
 			Trouble: words.For(string(cfg.Policy.Locale)).ToastNotRecorded(), Log: log,
 		}),
 	}
-	log.Warn("clicks are authenticated by the verification token alone, which is in the body of each; set an encrypt key where Feishu does not reach this listener over https")
-	if len(cfg.GitLabWebhookSecret) > 0 {
-		routes["POST /gitlab/webhook"] = gitlab.Webhook(gitlab.WebhookConfig{
-			Secrets: cfg.GitLabWebhookSecret.Reveal(), Look: g.Look, Log: log,
-		})
-	} else {
-		log.Warn("no gitlab-webhook-secret: GitLab cannot tell this listener about merge requests")
+	if len(cfg.FeishuEncryptKey) == 0 {
+		log.Warn("clicks are authenticated by the verification token alone, which is in the body of each; set feishu-encrypt-key here and in Feishu's console")
 	}
-	return routes
+	if len(cfg.GitLabWebhookSecret)+len(cfg.GitLabSigningToken) == 0 {
+		log.Warn("neither gitlab-signing-token nor gitlab-webhook-secret is set: GitLab cannot tell this listener about merge requests")
+		return routes, nil
+	}
+	webhook, err := gitlab.Webhook(gitlab.WebhookConfig{
+		Secrets: cfg.GitLabWebhookSecret.Reveal(), SigningTokens: cfg.GitLabSigningToken.Reveal(), Look: g.Look, Log: log,
+	})
+	if err != nil {
+		return nil, &exitError{ExitUsage, err}
+	}
+	routes["POST /gitlab/webhook"] = webhook
+	return routes, nil
 }
 
 // path is an absolute path for a name given on the command line.

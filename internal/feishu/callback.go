@@ -2,6 +2,7 @@ package feishu
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // old-style clicks are signed with it
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,32 +36,54 @@ const (
 	valueVersion = 1
 )
 
-// CallbackConfig is what a handler of callbacks needs.
+// CallbackConfig is what a handler of callbacks needs. A secret can have several
+// values, any of them right, so that it can be rotated; an empty one opens nothing.
 type CallbackConfig struct {
 	AppID              string
-	VerificationTokens []string // any of them is right: they can be rotated. None, or an empty one: nobody gets in
+	VerificationTokens []string
+	EncryptKeys        []string // none: callbacks are not encrypted
+	OldCallbacks       bool     // take old-style clicks although there are encrypt keys
 	Click              gate.ClickFunc
 	Trouble            string           // said to the person if Click panics; "": nothing is
 	Now                func() time.Time // nil: time.Now
 	Log                *slog.Logger     // nil: none
 }
 
-// Callback takes new-style clicks (card.action.trigger) and url_verification,
-// not encrypted.
+// Callback takes clicks and url_verification. What it takes follows from what is
+// configured:
 //
-// Without an encrypt key nothing is signed: who knows the verification token, a
-// password in every body, can click as anybody of the company. The body has to
-// name our app, and a clicker of the app's own company. Whoever is refused learns
-// nothing: the answer is always the same, and Click was not called.
+//	body                    without encrypt keys       with encrypt keys
+//	challenge, plain        right token in it          right token in it
+//	challenge, encrypted    no                         right token in it
+//	new-style, plain        right token in it          no
+//	new-style, encrypted    no                         signed and fresh, right token in it (1)
+//	old-style               signed and fresh           signed and fresh, with OldCallbacks only
+//
+// (1) if there are verification tokens; without any, no challenge is answered.
+// Encrypted bodies are signed with the key that encrypted them, old-style ones with a
+// token.
+//
+// What a body is decides how it has to prove itself, and nothing else counts: a
+// new-style click without the right token is refused though it bears a good old-style
+// signature, and one with the token may bear any signature. (Feishu signs with the
+// token only what is old, and encrypts nothing of that; of an app that has subscribed
+// both, it sends every click twice. See signature.go for what signatures are worth.)
+//
+// Without an encrypt key, new-style clicks are not signed: who knows the verification
+// token, a password in every body, can click as anybody of the company. New-style
+// bodies have to name our app, and a clicker of the app's own company; old-style ones
+// can show neither, and are signed with what only our app has. Whoever is refused
+// learns nothing: the answer is always the same, and Click was not called.
 //
 // A click that is authentic but not from a card of ours goes to Click with an
 // empty Key, which has the words for it.
 func Callback(cfg CallbackConfig) http.Handler {
-	cb := &callback{cfg: cfg}
-	for _, token := range cfg.VerificationTokens {
-		if token != "" {
-			cb.tokens = append(cb.tokens, sha256.Sum256([]byte(token)))
-		}
+	notEmpty := func(secrets []string) []string {
+		return slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return s == "" })
+	}
+	cb := &callback{
+		cfg: cfg, tokens: notEmpty(cfg.VerificationTokens), keys: notEmpty(cfg.EncryptKeys),
+		encrypts: len(cfg.EncryptKeys) > 0, // empty ones lock the door, they don't open it
 	}
 	if cb.cfg.Now == nil {
 		cb.cfg.Now = time.Now
@@ -71,8 +95,10 @@ func Callback(cfg CallbackConfig) http.Handler {
 }
 
 type callback struct {
-	cfg    CallbackConfig
-	tokens [][sha256.Size]byte
+	cfg      CallbackConfig
+	tokens   []string
+	keys     []string
+	encrypts bool // only what is encrypted is taken
 
 	mu         sync.Mutex
 	complained time.Time
@@ -84,6 +110,7 @@ type callback struct {
 type message struct {
 	challenge *string
 	click     *gate.Click
+	old       bool // the click is to be answered in the old style
 }
 
 func (cb *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -97,73 +124,172 @@ func (cb *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		cb.refuse(r, w, "the body is too long, or was cut off")
 		return
 	}
-	m, why := cb.open(body)
+	m, why := cb.open(r.Header, body)
 	switch {
 	case why != "":
 		cb.refuse(r, w, why)
 	case m.challenge != nil:
 		cb.answer(w, map[string]string{"challenge": *m.challenge})
 	case m.click != nil:
-		cb.answer(w, cb.click(r.Context(), *m.click))
+		out := cb.click(r.Context(), *m.click)
+		if m.old {
+			cb.answer(w, out.oldStyle())
+			return
+		}
+		cb.answer(w, out)
 	default:
 		cb.answer(w, struct{}{}) // no change; Feishu sends events again that are answered otherwise
 	}
 }
 
-// open verifies a body and says what is in it, or why it is refused.
-func (cb *callback) open(body []byte) (m message, why string) {
-	if err := strictJSON(body, maxNesting); err != nil {
-		return m, "not the JSON that Feishu sends: " + err.Error()
+// kind is what a body is, by its names alone.
+type kind string
+
+const (
+	challengeBody kind = "a challenge"
+	encryptedBody kind = "encrypted"
+	newBody       kind = "new-style"
+	oldBody       kind = "old-style"
+)
+
+func kindOf(tree map[string]any) kind {
+	has := func(name string) bool { _, ok := tree[name]; return ok }
+	switch {
+	case has("encrypt"):
+		return encryptedBody
+	case tree["type"] == "url_verification":
+		return challengeBody
+	case has("schema") || has("header") || has("event"):
+		return newBody
 	}
-	// A tree, not a struct: encoding/json would take "TOKEN" for "token".
-	var tree map[string]any
-	if err := json.Unmarshal(body, &tree); err != nil || tree == nil {
-		return m, "not a JSON object"
-	}
-	if tree["type"] == "url_verification" {
-		challenge, isString := tree["challenge"].(string)
-		if !cb.knows(text(tree, "token")) || !isString {
-			return m, "a challenge without the verification token"
-		}
-		return message{challenge: &challenge}, ""
-	}
-	return cb.newStyle(tree)
+	return oldBody
 }
 
-// newStyle opens a callback of schema 2.0.
+// open verifies a body and says what is in it, or why it is refused.
+func (cb *callback) open(header http.Header, body []byte) (m message, why string) {
+	tree, why := parse(body)
+	if why != "" {
+		return m, why
+	}
+	switch k := kindOf(tree); {
+	case k == challengeBody:
+		return cb.challenge(tree)
+	case k == encryptedBody && cb.encrypts:
+		return cb.encrypted(header, body, text(tree, "encrypt"))
+	case k == newBody && !cb.encrypts:
+		if !cb.knows(text(tree, "header", "token")) {
+			return m, "without the verification token"
+		}
+		return cb.newStyle(tree)
+	case k == oldBody && (!cb.encrypts || cb.cfg.OldCallbacks):
+		if _, why := signer(header, body, sha1.New, cb.tokens, cb.cfg.Now()); why != "" {
+			return m, "old-style, " + why
+		}
+		return oldStyle(tree)
+	default:
+		return m, string(k) + ", which is not taken with these settings"
+	}
+}
+
+// encrypted opens what one of the keys has encrypted: clicks that the same key has
+// signed, and challenges.
+func (cb *callback) encrypted(header http.Header, body []byte, sealed string) (m message, why string) {
+	by, unsigned := signer(header, body, sha256.New, cb.keys, cb.cfg.Now())
+	for i, key := range cb.keys {
+		plain, ok := decrypt(key, sealed)
+		if !ok {
+			continue
+		}
+		tree, why := parse(plain)
+		switch {
+		case why != "":
+		case kindOf(tree) == challengeBody:
+			return cb.challenge(tree)
+		case i != by:
+		case len(cb.tokens) > 0 && !cb.knows(text(tree, "header", "token")):
+			return m, "encrypted and signed, but without the verification token"
+		default:
+			return cb.newStyle(tree)
+		}
+	}
+	if by < 0 {
+		return m, "encrypted, " + unsigned
+	}
+	return m, "encrypted, but not readable with the key that signed it"
+}
+
+// parse reads a body as everybody else would read it, or says why nobody should.
+func parse(body []byte) (tree map[string]any, why string) {
+	if err := strictJSON(body, maxNesting); err != nil {
+		return nil, "not the JSON that Feishu sends: " + err.Error()
+	}
+	// A tree, not a struct: encoding/json would take "TOKEN" for "token".
+	if err := json.Unmarshal(body, &tree); err != nil || tree == nil {
+		return nil, "not a JSON object"
+	}
+	return tree, ""
+}
+
+// challenge opens what Feishu sends when somebody saves the address, never signed.
+func (cb *callback) challenge(tree map[string]any) (m message, why string) {
+	challenge, isString := tree["challenge"].(string)
+	if !cb.knows(text(tree, "token")) || !isString {
+		return m, "a challenge without the verification token"
+	}
+	return message{challenge: &challenge}, ""
+}
+
+// newStyle opens an authentic callback of schema 2.0.
 func (cb *callback) newStyle(tree map[string]any) (m message, why string) {
-	right := cb.knows(text(tree, "header", "token"))
 	ours := subtle.ConstantTimeCompare([]byte(text(tree, "header", "app_id")), []byte(cb.cfg.AppID)) == 1 && cb.cfg.AppID != ""
+	company := text(tree, "header", "tenant_key")
 	switch {
-	case !right:
-		return m, "without the verification token"
 	case !ours:
 		return m, "of another app"
 	case text(tree, "schema") != "2.0":
 		return m, "neither schema 2.0 nor a challenge"
 	case text(tree, "header", "event_type") != "card.action.trigger":
 		return m, "" // an event that somebody has subscribed the app to
-	}
-	person := text(tree, "event", "operator", "open_id")
-	company := text(tree, "header", "tenant_key")
-	switch {
-	// A missing ID must never mean that nobody has to be checked
-	// (https://github.com/larksuite/openclaw-lark/pull/505).
-	case person == "":
-		return m, "a click by nobody"
 	case company == "" || text(tree, "event", "operator", "tenant_key") != company:
 		return m, "a click from another company"
 	}
+	return clickOf(text(tree, "event", "operator", "open_id"), at(tree, "event", "action"), at(tree, "event", "context"))
+}
+
+// oldStyle opens an authentic callback of card.action.trigger_v1: flat, and without
+// a type
+// (https://open.feishu.cn/document/deprecated-guide/message-card/configuring-card-callbacks/card-callback-structure).
+// Its "token" is for updating the card, and no secret of ours.
+func oldStyle(tree map[string]any) (m message, why string) {
+	if t, given := tree["type"]; given && t != "card.action.trigger_v1" {
+		return m, "old-style, but no click"
+	}
+	m, why = clickOf(text(tree, "open_id"), tree["action"], tree)
+	m.old = true
+	return m, why
+}
+
+// clickOf makes a click of what both styles have; where names the message and the
+// conversation that were clicked.
+func clickOf(person string, action, where any) (m message, why string) {
+	// A missing ID must never mean that nobody has to be checked
+	// (https://github.com/larksuite/openclaw-lark/pull/505).
+	if person == "" {
+		return m, "a click by nobody"
+	}
 	click := gate.Click{By: gate.Person{ID: person}}
-	value, _ := at(tree, "event", "action", "value").(map[string]any)
+	pressed, _ := action.(map[string]any)
+	value, _ := pressed["value"].(map[string]any)
 	if value["v"] == float64(valueVersion) {
-		key, action := text(value, "k"), text(value, "a")
-		if key != "" && action != "" {
-			click.Key, click.Action = key, gate.ActionID(action)
+		key, id := text(value, "k"), text(value, "a")
+		if key != "" && id != "" {
+			click.Key, click.Action, click.Origin = key, gate.ActionID(id), originOf(value)
 		}
 	}
-	click.Text = comment(text(tree, "event", "action", "form_value", inputName))
-	if id := text(tree, "event", "context", "open_message_id"); id != "" {
+	click.Text = comment(text(pressed, "form_value", inputName))
+	place, _ := where.(map[string]any)
+	click.Chat = text(place, "open_chat_id")
+	if id := text(place, "open_message_id"); id != "" {
 		click.Ref = &gate.CardRef{Data: id, Left: -1} // when it was sent is not said
 	}
 	return message{click: &click}, ""
@@ -173,8 +299,9 @@ func (cb *callback) newStyle(tree map[string]any) (m message, why string) {
 func (cb *callback) knows(token string) bool {
 	given := sha256.Sum256([]byte(token))
 	right := 0
-	for i := range cb.tokens {
-		right |= subtle.ConstantTimeCompare(given[:], cb.tokens[i][:])
+	for _, token := range cb.tokens {
+		sum := sha256.Sum256([]byte(token))
+		right |= subtle.ConstantTimeCompare(given[:], sum[:])
 	}
 	return right == 1
 }
@@ -214,6 +341,25 @@ type toast struct {
 type rawCard struct {
 	Type string          `json:"type"`
 	Data json.RawMessage `json:"data"`
+}
+
+// oldStyle is the answer in the old style: the card itself, and the toast among its
+// names. The page shows cards of JSON 1.0 there; but what was sent is a card of JSON
+// 2.0, and such a one can't become one of 1.0 (client code 200830).
+func (r response) oldStyle() map[string]any {
+	out := map[string]any{}
+	if r.Card != nil {
+		var card map[string]json.RawMessage
+		if err := json.Unmarshal(r.Card.Data, &card); err == nil { // Render makes objects
+			for name, part := range card {
+				out[name] = part
+			}
+		}
+	}
+	if r.Toast != nil {
+		out["toast"] = r.Toast
+	}
+	return out
 }
 
 // click has the click judged, and words its answer for Feishu. The work is not

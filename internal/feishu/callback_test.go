@@ -3,11 +3,14 @@ package feishu_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -21,7 +24,10 @@ import (
 	"mrgate/internal/words"
 )
 
-const verificationToken = "v3rification-token"
+const (
+	verificationToken = "v3rification-token"
+	encryptKey        = "3ncrypt-key"
+)
 
 // listener is a world with a handler of callbacks, which notes the clicks that
 // got through.
@@ -36,6 +42,12 @@ type listener struct {
 
 func newListener(t *testing.T) *listener {
 	t.Helper()
+	return newListenerWith(t, feishu.CallbackConfig{VerificationTokens: []string{"an older one", "", verificationToken}})
+}
+
+// newListenerWith takes the secrets and settings of cfg.
+func newListenerWith(t *testing.T, cfg feishu.CallbackConfig) *listener {
+	t.Helper()
 	l := &listener{
 		world: newWorld(t, feishusim.Options{VerificationToken: verificationToken, Unlimited: true}),
 		log:   &bytes.Buffer{},
@@ -43,22 +55,23 @@ func newListener(t *testing.T) *listener {
 			return gate.Answer{Kind: gate.AnswerOK, Text: "Approved, merging"}
 		},
 	}
-	l.handler = feishu.Callback(feishu.CallbackConfig{
-		AppID: appID, VerificationTokens: []string{"an older one", "", verificationToken},
-		Click: func(_ context.Context, c gate.Click) gate.Answer {
-			l.clicks = append(l.clicks, c)
-			return l.answer(c)
-		},
-		Trouble: "Not recorded. Please try again",
-		Now:     l.clock.Now,
-		Log:     slog.New(slog.NewTextHandler(l.log, nil)),
-	})
+	cfg.AppID = appID
+	cfg.Click = func(_ context.Context, c gate.Click) gate.Answer {
+		l.clicks = append(l.clicks, c)
+		return l.answer(c)
+	}
+	cfg.Trouble = "Not recorded. Please try again"
+	cfg.Now = l.clock.Now
+	cfg.Log = slog.New(slog.NewTextHandler(l.log, nil))
+	l.handler = feishu.Callback(cfg)
 	srv := httptest.NewServer(l.handler)
 	t.Cleanup(srv.Close)
 	l.url = srv.URL
 	t.Cleanup(func() {
-		if strings.Contains(l.log.String(), verificationToken) {
-			t.Errorf("the log leaks the token: %s", l.log)
+		for _, secret := range []string{verificationToken, encryptKey} {
+			if strings.Contains(l.log.String(), secret) {
+				t.Errorf("the log leaks a secret: %s", l.log)
+			}
 		}
 	})
 	return l
@@ -77,8 +90,15 @@ func (l *listener) card(t *testing.T) (messageID, person string) {
 
 func (l *listener) post(t *testing.T, body string) (int, string) {
 	t.Helper()
+	return l.postWith(t, nil, body)
+}
+
+func (l *listener) postWith(t *testing.T, header http.Header, body string) (int, string) {
+	t.Helper()
 	w := httptest.NewRecorder()
-	l.handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/feishu/callback", strings.NewReader(body)))
+	r := httptest.NewRequest(http.MethodPost, "/feishu/callback", strings.NewReader(body))
+	maps.Copy(r.Header, header)
+	l.handler.ServeHTTP(w, r)
 	return w.Code, w.Body.String()
 }
 
@@ -99,7 +119,7 @@ func TestClickIsAnsweredWithTheChangedCard(t *testing.T) {
 	}
 	want := gate.Click{
 		Key: aCard("k1").Key, Action: gate.ActionApprove, By: gate.Person{ID: alice}, Text: "good  work",
-		Ref: &gate.CardRef{Data: message, Left: -1},
+		Ref: &gate.CardRef{Data: message, Left: -1}, Chat: l.Messages()[0].ChatID,
 	}
 	if len(l.clicks) != 1 || fmt.Sprint(l.clicks[0].Ref) != fmt.Sprint(want.Ref) {
 		t.Fatalf("clicks %+v", l.clicks)
@@ -381,34 +401,66 @@ func TestRefusalsAreMentionedOnceAMinute(t *testing.T) {
 	}
 }
 
-// FuzzCallback: whatever comes, nobody gets in who does not know the token, and
-// the answer is one that Feishu takes.
+// FuzzCallback: whatever comes, in every mode, nobody gets in without the secret
+// that the mode asks for, and the answer is one that Feishu takes.
 func FuzzCallback(f *testing.F) {
-	f.Add(clickBody(nil))
-	f.Add(clickBody(func(_, header, _ map[string]any) { header["token"] = "x" }))
-	f.Add(clickBody(func(_, _, event map[string]any) { event["action"] = "approve" }))
-	f.Add(clickBody(func(_, _, event map[string]any) { delete(event, "operator") }))
-	f.Add(`{"challenge":"c","token":"` + verificationToken + `","type":"url_verification"}`)
-	f.Add(`{"encrypt":"P37w+VZImNgPEO1RBhJ6RtKl7n6zymIbEG1pReEzghk="}`)
-	f.Add(`{"open_id":"ou_alice","tenant_key":"tenant1","token":"c-1","action":{"value":"approve","tag":"button"}}`)
-	f.Fuzz(func(t *testing.T, body string) {
+	for mode := range byte(8) {
+		for proof := range byte(4) {
+			f.Add(mode, proof, "", "", "", clickBody(nil))
+			f.Add(mode, proof, "", "", "", oldBody())
+			f.Add(mode, proof, "", "", "", `{"challenge":"c","token":"`+verificationToken+`","type":"url_verification"}`)
+		}
+		f.Add(mode, byte(0), "", "", "", clickBody(func(_, header, _ map[string]any) { header["token"] = "x" }))
+		f.Add(mode, byte(0), "", "", "", clickBody(func(_, _, event map[string]any) { event["action"] = "approve" }))
+		f.Add(mode, byte(0), "", "", "", clickBody(func(_, _, event map[string]any) { delete(event, "operator") }))
+		f.Add(mode, byte(0), "1764000000", "533226633", strings.Repeat("0", 40), oldBody())
+		f.Add(mode, byte(0), "", "", "", `{"encrypt":"P37w+VZImNgPEO1RBhJ6RtKl7n6zymIbEG1pReEzghk="}`)
+	}
+	now := time.Unix(1764000000, 0)
+	f.Fuzz(func(t *testing.T, mode, proof byte, timestamp, nonce, signature, body string) {
+		cfg := feishu.CallbackConfig{
+			AppID: appID, OldCallbacks: mode&1 != 0, Now: func() time.Time { return now },
+		}
+		if mode&2 != 0 {
+			cfg.EncryptKeys = []string{"another", encryptKey}
+		}
+		if mode&4 == 0 {
+			cfg.VerificationTokens = []string{"another", verificationToken}
+		}
+		// The fuzzer finds no signatures, so it may order some.
+		header := http.Header{"X-Lark-Request-Timestamp": {timestamp}, "X-Lark-Request-Nonce": {nonce}, "X-Lark-Signature": {signature}}
+		inside := body
+		switch proof % 4 {
+		case 1:
+			header = signed(sha1.New, verificationToken, now, body)
+		case 2:
+			header = signed(sha256.New, encryptKey, now, body)
+		case 3:
+			body = sealed(encryptKey, body)
+			header = signed(sha256.New, encryptKey, now, body)
+		}
 		clicked := false
-		h := feishu.Callback(feishu.CallbackConfig{
-			AppID: appID, VerificationTokens: []string{verificationToken},
-			Click: func(_ context.Context, c gate.Click) gate.Answer {
-				clicked = true
-				if c.By.ID == "" || (c.Key == "") != (c.Action == "") {
-					t.Errorf("%+v", c)
-				}
-				return gate.Answer{Kind: gate.AnswerInfo, Text: "x", Card: &gate.Card{Key: c.Key, Title: c.Text}}
-			},
-		})
+		cfg.Click = func(_ context.Context, c gate.Click) gate.Answer {
+			clicked = true
+			if c.By.ID == "" || (c.Key == "") != (c.Action == "") {
+				t.Errorf("%+v", c)
+			}
+			return gate.Answer{Kind: gate.AnswerInfo, Text: "x", Card: &gate.Card{Key: c.Key, Title: c.Text}}
+		}
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)))
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header = header
+		feishu.Callback(cfg).ServeHTTP(w, r)
 		out, err := io.ReadAll(w.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
+		encrypts, tokens := len(cfg.EncryptKeys) > 0, len(cfg.VerificationTokens) > 0
+		challenge := tokens && containsToken(inside) && (strings.Contains(inside, "url_verification") || strings.Contains(inside, `\u`))
+		mayIn := challenge ||
+			!encrypts && tokens && containsToken(inside) ||
+			encrypts && proof%4 == 3 && (!tokens || containsToken(inside)) ||
+			(!encrypts || cfg.OldCallbacks) && tokens && proof%4 == 1
 		switch {
 		case !json.Valid(out):
 			t.Errorf("answered %q", out)
@@ -418,8 +470,8 @@ func FuzzCallback(f *testing.F) {
 			}
 		case w.Code != http.StatusOK:
 			t.Errorf("HTTP %d", w.Code)
-		case !containsToken(body):
-			t.Errorf("let in without the token: %q", body)
+		case !mayIn:
+			t.Errorf("let in without the secret: mode %d, proof %d, %q", mode, proof, body)
 		}
 	})
 }

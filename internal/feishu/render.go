@@ -236,7 +236,7 @@ func controls(card gate.Card, b budget) []node {
 		if i == maxActions {
 			break
 		}
-		button := pressable(card.Key, a, b)
+		button := pressable(card.Key, card.Origin, a, b)
 		if button == nil {
 			continue
 		}
@@ -281,7 +281,7 @@ func row(buttons []node) node {
 }
 
 // pressable is a button; nil: it would have nothing to do.
-func pressable(key string, a gate.Action, b budget) node {
+func pressable(key string, origin *gate.Origin, a gate.Action, b budget) node {
 	button := node{"tag": "button", "type": buttonType(a.Style), "text": plain(literal(a.Label, min(b.text, maxLabel)))}
 	switch link := webURL(a.URL); {
 	case link != "":
@@ -291,7 +291,9 @@ func pressable(key string, a gate.Action, b budget) node {
 		return nil
 	}
 	// An object: the SDKs of other receivers can't take a string.
-	button["behaviors"] = []node{{"type": "callback", "value": node{"k": key, "a": string(a.ID), "v": valueVersion}}}
+	value := node{"k": key, "a": string(a.ID), "v": valueVersion}
+	addOrigin(value, origin)
+	button["behaviors"] = []node{{"type": "callback", "value": value}}
 	if a.Confirm != nil {
 		// Old clients hang without a title.
 		title := literal(a.Confirm.Title, b.text)

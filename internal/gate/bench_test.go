@@ -191,3 +191,6 @@ func (b *bench) calls(what string) int {
 	}
 	return n
 }
+
+// quiet is a log that nobody reads.
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

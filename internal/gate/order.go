@@ -64,7 +64,10 @@ func (g *Gate) Decide(ctx context.Context, ref Ref, request int64, order Order) 
 		return "", nil, ErrOtherPolicy
 	}
 	mr, err := g.opened(ctx, ref)
-	if err != nil {
+	switch {
+	case errors.Is(err, errOvertaken):
+		return mr.overFor(order), mr, nil
+	case err != nil:
 		return "", mr, err
 	}
 	r := mr.Current()
@@ -77,7 +80,7 @@ func (g *Gate) Decide(ctx context.Context, ref Ref, request int64, order Order) 
 	})
 	switch {
 	case errors.Is(err, errOvertaken):
-		return outcomeOf(mr.Current(), order.Verdict), mr, nil
+		return mr.overFor(order), mr, nil
 	case err != nil:
 		return "", mr, fmt.Errorf("record the decision: %w", err)
 	}
@@ -113,6 +116,9 @@ func (g *Gate) opened(ctx context.Context, ref Ref) (*MergeRequest, error) {
 			if mr.noRuleFor(g.rules.Load()) {
 				return mr, fmt.Errorf("%w: %s", ErrNoRule, mr.Why)
 			}
+			if s := mr.Snapshot.State; s == ForgeMerged || s == ForgeClosed {
+				return mr, errOvertaken
+			}
 			if !mr.LookAt.After(mr.Now) {
 				return mr, fmt.Errorf("nothing to decide on: %s", mr.Why)
 			}
@@ -131,6 +137,23 @@ func (mr *MergeRequest) noRuleFor(rules *rules) bool {
 // errOvertaken: what the order was about is over.
 var errOvertaken = errors.New("overtaken")
 
+// overFor says what it means for the order that everything is over. Ordered
+// again, what this operator brought about is done; what others did is not theirs.
+func (mr *MergeRequest) overFor(o Order) Outcome {
+	r := mr.Current()
+	if r == nil {
+		return OutcomeOvertaken
+	}
+	outcome := outcomeOf(r, o.Verdict)
+	if d := r.decisionOf(o.person()); outcome == OutcomeDone && (d == nil || d.Verdict != o.Verdict) || outcome == OutcomeRecorded {
+		return OutcomeOvertaken
+	}
+	return outcome
+}
+
+// person is whom the decision stands for, apart from the chat's people.
+func (o *Order) person() string { return viaOperator + ":" + o.Operator }
+
 // order adds an operator's decision.
 func (mr *MergeRequest) order(id int64, o Order) error {
 	mr.expire()
@@ -138,7 +161,7 @@ func (mr *MergeRequest) order(id int64, o Order) error {
 	if r == nil || r.ID != id || !r.State.Followed() {
 		return errOvertaken
 	}
-	person := viaOperator + ":" + o.Operator
+	person := o.person()
 	if d := r.decisionOf(person); d != nil {
 		if d.Verdict != o.Verdict {
 			return ErrDecided

@@ -72,7 +72,7 @@ func (f *Forge) trouble(resp *gogitlab.Response, err error) error {
 
 // fail says what was being done, and which of gate's errors it is; nil stays nil.
 // A refused token is none of them: it is waited out, since tokens expire and are renewed.
-func (f *Forge) fail(doing string, mr gate.Ref, err error) error {
+func (f *Forge) fail(doing string, mr fmt.Stringer, err error) error {
 	if err == nil {
 		return nil
 	}

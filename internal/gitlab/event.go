@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
 	"mrgate/internal/gate"
 )
 
-// Event is what a merge request webhook's body says.
+// Event is what a merge request webhook's body says, or the variables of a merge
+// request pipeline (see FromCI).
 type Event struct {
 	Ref gate.Ref
 	// Snapshot holds what bodies carry: Path, URL, Title, Description, State,
@@ -21,7 +23,36 @@ type Event struct {
 	// unknown.
 	Snapshot gate.Snapshot
 	Actor    gate.User // who did something; ID 0 with old servers
-	Action   string    // open, update, merge …; "" from a system hook
+	Action   string    // open, update, merge …; "" from a system hook or a pipeline
+	Cut      bool      // the description is only its beginning
+}
+
+// Check says in one sentence what is missing for asking somebody's approval of
+// the head commit; nil: nothing. A listener needs none of this but Ref: it reads
+// the rest from GitLab.
+func (e Event) Check() error {
+	s, lacks := &e.Snapshot, []string(nil)
+	for _, part := range []struct {
+		name string
+		ok   bool
+	}{
+		{"the project's ID", e.Ref.Project > 0},
+		{"the merge request's number", e.Ref.Number > 0},
+		{"the project's path", isProjectPath(s.Path)},
+		{"the merge request's address", isWebAddress(s.URL)},
+		{"the title", s.Title != ""},
+		{"the state", s.State != ""},
+		{"the head commit in full", isCommitID(s.Head)},
+		{"the target branch", s.Target != ""},
+	} {
+		if !part.ok {
+			lacks = append(lacks, part.name)
+		}
+	}
+	if lacks == nil {
+		return nil
+	}
+	return fmt.Errorf("nobody can be asked for approval, because it does not tell %s", strings.Join(lacks, ", "))
 }
 
 // ParseEvent reads the body of a merge request webhook: project, group or system
@@ -137,6 +168,27 @@ func isCommitID(id gate.CommitID) bool {
 		}
 	}
 	return true
+}
+
+// isProjectPath says whether path can be a project's, with its groups
+// (docs.gitlab.com/user/reserved_names, "Rules for usernames, project and group
+// names").
+func isProjectPath(path string) bool {
+	parts := strings.Split(path, "/")
+	for _, p := range parts {
+		if strings.Trim(p, "-.") == "" || strings.Trim(p, pathCharacters) != "" {
+			return false
+		}
+	}
+	return len(parts) > 1
+}
+
+const pathCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+
+// isWebAddress says whether text is one that a card may link to.
+func isWebAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
 }
 
 func first(texts ...string) string {

@@ -1,4 +1,5 @@
-// Package gitlab is gate's Forge on GitLab, and the reader of GitLab's webhooks.
+// Package gitlab is gate's Forge on GitLab, and the reader of GitLab's webhooks and
+// of the variables of its pipelines.
 //
 // GitLab's REST API says little: a refusal is a bare status code, the same code
 // means several things, and the checks come in an order of GitLab's own (a merge

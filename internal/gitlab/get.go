@@ -16,6 +16,7 @@ import (
 // hundred fields comes in another shape.
 // docs.gitlab.com/api/merge_requests, "Get single MR".
 type mergeRequest struct {
+	IID             int64  `json:"iid"`
 	Title           string `json:"title"`
 	Description     string `json:"description"`
 	State           string `json:"state"`

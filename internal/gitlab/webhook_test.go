@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -29,22 +30,32 @@ const hookSecret = "hook-secret-1"
 // hook is a webhook handler that notes what it passes on.
 type hook struct {
 	http.Handler
+	mu    sync.Mutex
 	hints []gate.Hint
 	err   error
 	says  string
 	log   bytes.Buffer
 }
 
-func newHook() *hook {
+func newHook(change ...func(*gitlab.WebhookConfig)) *hook {
 	h := &hook{says: "it is due"}
-	h.Handler = gitlab.Webhook(gitlab.WebhookConfig{
+	cfg := gitlab.WebhookConfig{
 		Secrets: []string{"hook-secret-0", hookSecret},
 		Look: func(_ context.Context, hint gate.Hint) (string, error) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
 			h.hints = append(h.hints, hint)
 			return h.says, h.err
 		},
 		Log: slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	var err error
+	if h.Handler, err = gitlab.Webhook(cfg); err != nil {
+		panic(err)
+	}
 	return h
 }
 
@@ -179,28 +190,92 @@ func TestParseEvent(t *testing.T) {
 	}
 }
 
-// What the simulated GitLab sends, of every kind of hook.
+// What the simulated GitLab sends, of every kind of hook, signed and not.
 func TestBodiesOfTheSimulator(t *testing.T) {
-	h := newHook()
-	web := httptest.NewServer(h)
-	t.Cleanup(web.Close)
-	s := newSim(t)
-	s.project()
-	s.OnWebhook(web.URL, hookSecret)
-	s.Open(gitlabsim.MergeRequest{ProjectID: 7, Title: "Draft: x"})
-	s.Wait()
-	s.OnWebhook("", "")
-	s.OnSystemHook(web.URL, hookSecret)
-	s.SetTitle(7, 1, "x")
-	s.Wait()
-	if len(h.hints) != 2 {
-		t.Fatalf("%d hints", len(h.hints))
-	}
-	for i, hint := range h.hints {
-		if hint.Ref != (gate.Ref{Forge: "gitlab", Project: 7, Number: 1}) || hint.Path != "acme/webhook" || hint.Snapshot.Draft != (i == 0) ||
-			string(hint.Snapshot.Head) != s.MR(7, 1).Head || hint.Snapshot.Target != "main" || hint.Snapshot.State != gate.ForgeOpen {
-			t.Errorf("hint %d: %+v %+v", i, hint, hint.Snapshot)
+	for name, use := range map[string]func(*gitlab.WebhookConfig){
+		"secret": func(*gitlab.WebhookConfig) {},
+		"signed": func(c *gitlab.WebhookConfig) { c.Secrets, c.SigningTokens = nil, []string{signingToken} },
+		"both":   func(c *gitlab.WebhookConfig) { c.SigningTokens = []string{otherToken, signingToken} },
+	} {
+		h := newHook(use)
+		web := httptest.NewServer(h)
+		t.Cleanup(web.Close)
+		s := newSim(t)
+		s.project()
+		s.SignWebhooks(signingToken)
+		s.OnWebhook(web.URL, hookSecret)
+		s.Open(gitlabsim.MergeRequest{ProjectID: 7, Title: "Draft: x"})
+		s.Wait()
+		s.OnWebhook("", "")
+		s.OnSystemHook(web.URL, hookSecret)
+		s.SetTitle(7, 1, "x")
+		s.Wait()
+		s.OnWebhook(web.URL, hookSecret) // beside it: each event comes twice
+		s.Push(7, 1)
+		s.Wait()
+		for _, d := range s.Deliveries() {
+			if d.Status != http.StatusOK {
+				t.Errorf("%s: %s answered %d", name, d.Header.Get("X-Gitlab-Event"), d.Status)
+			}
 		}
+		if len(h.hints) != 4 {
+			t.Fatalf("%s: %d hints", name, len(h.hints))
+		}
+		heads := map[gate.CommitID]int{}
+		for i, hint := range h.hints {
+			heads[hint.Snapshot.Head]++
+			if hint.Ref != (gate.Ref{Forge: "gitlab", Project: 7, Number: 1}) || hint.Path != "acme/webhook" || hint.Snapshot.Draft != (i == 0) ||
+				hint.Snapshot.Target != "main" || hint.Snapshot.State != gate.ForgeOpen {
+				t.Errorf("%s: hint %d: %+v %+v", name, i, hint, hint.Snapshot)
+			}
+		}
+		if len(heads) != 2 || heads[gate.CommitID(s.MR(7, 1).Head)] != 2 {
+			t.Errorf("%s: heads %v", name, heads)
+		}
+		if strings.Contains(h.log.String(), "refused") {
+			t.Errorf("%s: %s", name, &h.log)
+		}
+	}
+}
+
+// Which of the real bodies are enough to ask for approval right away.
+func TestEventIsEnough(t *testing.T) {
+	bodies := fixtures(t)
+	for name, body := range bodies {
+		e, err := gitlab.ParseEvent(body)
+		if err != nil {
+			continue
+		}
+		if err := e.Check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	good, err := gitlab.ParseEvent(bodies["merge_request_open"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(*gitlab.Event){
+		"the project's ID":            func(e *gitlab.Event) { e.Ref.Project = 0 },
+		"the merge request's number":  func(e *gitlab.Event) { e.Ref.Number = -1 },
+		"the project's path":          func(e *gitlab.Event) { e.Snapshot.Path = "webhook" },
+		"the merge request's address": func(e *gitlab.Event) { e.Snapshot.URL = "javascript:alert(1)" },
+		"the title":                   func(e *gitlab.Event) { e.Snapshot.Title = "" },
+		"the state":                   func(e *gitlab.Event) { e.Snapshot.State = "" },
+		"the head commit in full":     func(e *gitlab.Event) { e.Snapshot.Head = e.Snapshot.Head[:12] },
+		"the head commit in full, the target branch": func(e *gitlab.Event) {
+			e.Snapshot.Head, e.Snapshot.Target = gate.CommitID(strings.Repeat("G", 40)), ""
+		},
+	} {
+		e := good
+		change(&e)
+		if err := e.Check(); err == nil || !strings.HasSuffix(err.Error(), "does not tell "+want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	long := good
+	long.Snapshot.Head = gate.CommitID(strings.Repeat("0a", 32))
+	if err := long.Check(); err != nil {
+		t.Errorf("a SHA-256 head: %v", err)
 	}
 }
 
@@ -360,18 +435,8 @@ func TestWebhookLetsNobodyIn(t *testing.T) {
 		}
 	}
 	for _, secrets := range [][]string{nil, {""}} {
-		open := gitlab.Webhook(gitlab.WebhookConfig{Secrets: secrets, Look: func(context.Context, gate.Hint) (string, error) {
-			t.Error("looked without a secret")
-			return "", nil
-		}})
-		for _, v := range [][]string{nil, {""}, {"x"}} {
-			r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
-			token(v...)(r)
-			w := httptest.NewRecorder()
-			open.ServeHTTP(w, r)
-			if w.Code != http.StatusUnauthorized {
-				t.Errorf("secrets %q, token %q: %d", secrets, v, w.Code)
-			}
+		if _, err := gitlab.Webhook(gitlab.WebhookConfig{Secrets: secrets}); err == nil || !strings.HasPrefix(err.Error(), "gitlab_webhook_secret:") {
+			t.Errorf("secrets %q: %v", secrets, err)
 		}
 	}
 }

@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mrgate/internal/config"
+	"mrgate/internal/gate"
+	"mrgate/internal/gitlab"
+	"mrgate/internal/sqlite"
+	"mrgate/internal/words"
+)
+
+func newDecideCmd(env *Environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "decide --approve|--reject [REF]",
+		Short: "Decide on a merge request from a shell, as an operator",
+		Long: `Decide on a merge request from a shell, as an operator.
+
+The decision goes through the same checks of rule, commit, target and state as a
+click, and into the same log, which says that it was an operator: the user and
+host that this runs as. It settles the request alone, whatever number of people
+the rule asks for. A request is opened if there is none.
+
+REF is a request's number, group/project!7, or the merge request's URL; or name it
+by --project and --mr. It works on the listener's database, also while the listener
+runs, and returns when GitLab has done it:
+
+  0  done       1  blocked, or failed      3  somebody has rejected it
+  4  recorded; the listener will do it     5  overtaken: another commit or target, merged or closed elsewhere`,
+		Example: `  mrgate decide --approve payments/api!7 --reason "hotfix, Alice is on a plane"
+  mrgate decide --reject 42 --reason "superseded by !9" --config mrgate.yaml
+  mrgate decide --approve --project payments/api --mr 7 --dry-run`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	config.Define(cmd.Flags(), "config", "db", "approve", "reject", "reason", "by", "timeout", "dry_run", "project", "mr", "json",
+		"gitlab_url", "gitlab_token", "gitlab_ca_file", "feishu_url", "feishu_app_id", "feishu_app_secret")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cfg, err := env.load(cmd)
+		if err != nil {
+			return err
+		}
+		switch {
+		case cfg.Approve == cfg.Reject:
+			return usage("decide: say either --approve or --reject")
+		case cfg.GitLabToken.Reveal() == "":
+			return usage("decide: gitlab-token is missing; set MRGATE_GITLAB_TOKEN or MRGATE_GITLAB_TOKEN_FILE")
+		case len(cfg.Policy.Rules) == 0:
+			return usage("decide: there is no policy that says what may be decided; name a file with rules by --config")
+		}
+		named, err := parseReference(cfg, args)
+		if err != nil {
+			return err
+		}
+		return env.decide(cmd.Context(), cfg, named)
+	}
+	return cmd
+}
+
+func (env *Environment) decide(ctx context.Context, cfg *config.Config, named reference) error {
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	defer cancel()
+	forge, err := newForge(cfg)
+	if err != nil {
+		return err
+	}
+	if cfg.DryRun {
+		return env.rehearse(ctx, cfg, forge, named)
+	}
+	store, err := env.openToDecide(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	ref, err := named.find(ctx, store, forge)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	parts := gate.Parts{Forge: forge, Store: store, Policy: cfg.Policy, Words: words.For(string(cfg.Policy.Locale)), Log: log}
+	if cfg.FeishuAppID != "" && cfg.FeishuAppSecret.Reveal() != "" {
+		if parts.Chat, err = newChat(cfg, log); err != nil {
+			return err
+		}
+	}
+	order := gate.Order{Verdict: verdict(cfg), Reason: cfg.Reason, By: cfg.By, Operator: operator()}
+	outcome, mr, err := gate.New(parts).Decide(ctx, ref, named.request, order)
+	switch {
+	case errors.Is(err, gate.ErrDenied), errors.Is(err, gate.ErrOtherPolicy), errors.Is(err, gate.ErrNoRule):
+		return usage("decide: %s: %w", named, err)
+	case err != nil && outcome == "":
+		return fmt.Errorf("decide: %s: %w", named, err)
+	}
+	return env.decided(cfg, named, order.Verdict, outcome, mr, err)
+}
+
+// openToDecide opens the listener's database; one that is not there is created,
+// with a warning: perhaps this is the wrong directory.
+func (env *Environment) openToDecide(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
+	path := env.path(cfg.DB)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		_, _ = fmt.Fprintf(env.Stderr, "mrgate: warning: there is no database at %s; it is created. If a listener runs, name its database by --db\n", path)
+	}
+	return sqlite.Open(ctx, path, sqlite.Options{})
+}
+
+func verdict(cfg *config.Config) gate.Verdict {
+	if cfg.Approve {
+		return gate.Approve
+	}
+	return gate.Reject
+}
+
+// operator is who runs this, as the system knows them.
+func operator() string {
+	name := "uid " + strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return name + "@" + host
+}
+
+// rehearse says what would be decided, and writes nothing.
+func (env *Environment) rehearse(ctx context.Context, cfg *config.Config, forge *gitlab.Forge, named reference) error {
+	var store *sqlite.Store
+	if path := env.path(cfg.DB); named.request != 0 {
+		var err error
+		if store, err = sqlite.Open(ctx, path, sqlite.Options{MustExist: true, ReadOnly: true}); err != nil {
+			return err
+		}
+		defer func() { _ = store.Close() }()
+	}
+	ref, err := named.find(ctx, store, forge)
+	if err != nil {
+		return err
+	}
+	s, err := forge.Get(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("decide: read %s: %w", named, err)
+	}
+	mr, _, ok := gate.Preview(cfg.Policy, words.For(string(cfg.Policy.Locale)), gate.Asking{Ref: ref, Snapshot: s}, asNamed, time.Now())
+	if !ok {
+		return usage("decide: %s: nothing to decide on: %s", named, mr.Why)
+	}
+	what := map[gate.Verdict]string{gate.Approve: "approve", gate.Reject: "reject"}[verdict(cfg)]
+	if cfg.JSON {
+		return env.printJSON(map[string]any{
+			"dry_run": true, "verdict": what, "project": s.Path, "project_id": ref.Project, "iid": ref.Number,
+			"head": s.Head, "target": s.Target, "rule": mr.Current().Rule.Name, "url": s.URL, "title": s.Title,
+		})
+	}
+	_, err = fmt.Fprintf(env.Stdout, "would %s %s!%d: commit %s into %s, under rule %s\n", what, s.Path, ref.Number, s.Head.Short(), s.Target, mr.Current().Rule.Name)
+	return err
+}
+
+// decided says what became of it, and gives the exit code.
+func (env *Environment) decided(cfg *config.Config, named reference, v gate.Verdict, outcome gate.Outcome, mr *gate.MergeRequest, trouble error) error {
+	if trouble == nil && mr != nil && mr.Error != "" {
+		trouble = errors.New(mr.Error)
+	}
+	name := named.String()
+	var commit gate.CommitID
+	var why gate.Mergeability
+	var state gate.State
+	if mr != nil && mr.Snapshot != nil {
+		name, commit = fmt.Sprintf("%s!%d", mr.Snapshot.Path, mr.Ref.Number), mr.Snapshot.MergeCommit
+		if r := mr.Current(); r != nil {
+			why, state = r.Blocked, r.State
+		}
+	}
+	if cfg.JSON {
+		out := map[string]any{"outcome": outcome, "merge_request": name, "state": state}
+		if commit != "" {
+			out["merge_commit"] = commit
+		}
+		if outcome == gate.OutcomeBlocked {
+			out["blocked"] = why.Reason
+		}
+		if err := env.printJSON(out); err != nil {
+			return err
+		}
+	}
+	say := func(code int, format string, args ...any) error {
+		return &exitError{code, fmt.Errorf("decide: "+format, args...)}
+	}
+	switch outcome {
+	case gate.OutcomeDone:
+		if cfg.JSON {
+			return nil
+		}
+		done := map[gate.State]string{gate.MergedHere: "merged", gate.ClosedHere: "closed", gate.Approved: "approved", gate.Rejected: "rejected"}[state]
+		if commit != "" {
+			done += " as " + commit.Short()
+		}
+		_, err := fmt.Fprintf(env.Stdout, "%s %s\n", name, done)
+		return err
+	case gate.OutcomeBlocked:
+		return say(ExitFailed, "%s is approved, but GitLab will not merge it: %s %s", name, why.Reason, why.Detail)
+	case gate.OutcomeRejected:
+		return say(ExitRejected, "%s was rejected", name)
+	case gate.OutcomeOvertaken:
+		return say(ExitOvertook, "%s was overtaken: the request is %s", name, state)
+	case gate.OutcomeRecorded:
+		if trouble != nil {
+			return say(ExitTimeout, "%s: the decision to %s is recorded, but not carried out yet (%w); a listener on this database will do it", name, v, trouble)
+		}
+		return say(ExitTimeout, "%s: the decision to %s is recorded, but not carried out within %s; a listener on this database will do it", name, v, cfg.Timeout)
+	}
+	return say(ExitFailed, "%s: %s", name, outcome)
+}
+
+func (env *Environment) printJSON(v any) error {
+	encoder := json.NewEncoder(env.Stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
