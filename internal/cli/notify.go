@@ -75,7 +75,7 @@ func policyOf(cfg *config.Config) (*policy.Policy, error) {
 	case len(cfg.Approvers) > 0:
 		p := *cfg.Policy
 		rule := policy.NewRule(1)
-		rule.Name, rule.Approvers = "--approver", cfg.Approvers
+		rule.Name, rule.Approvers = "notify", cfg.Approvers
 		rule.Projects, rule.TargetBranches = []string{"**"}, []string{"**"}
 		p.Rules = []policy.Rule{rule}
 		if problems := p.Validate(); len(problems) > 0 {
@@ -208,7 +208,8 @@ func (env *Environment) asking(ctx context.Context, cfg *config.Config) (gate.As
 	return gate.Asking{Ref: event.Ref, Snapshot: event.Snapshot, Starter: starter}, nil
 }
 
-// askingOf reads the merge request from GitLab.
+// askingOf reads the merge request from GitLab. GitLab has a merge request before
+// it has its diff: for the size it is asked a few times.
 func askingOf(ctx context.Context, cfg *config.Config) (gate.Asking, error) {
 	switch {
 	case cfg.Project == "" || cfg.MR == 0:
@@ -220,15 +221,25 @@ func askingOf(ctx context.Context, cfg *config.Config) (gate.Asking, error) {
 	if err != nil {
 		return gate.Asking{}, err
 	}
-	ref, s, err := forge.Find(ctx, cfg.Project, cfg.MR)
-	if err != nil {
-		return gate.Asking{}, fmt.Errorf("notify: read %s!%d: %w", cfg.Project, cfg.MR, err)
+	for try := 1; ; try++ {
+		ref, s, err := forge.Find(ctx, cfg.Project, cfg.MR)
+		if err != nil {
+			return gate.Asking{}, fmt.Errorf("notify: read %s!%d: %w", cfg.Project, cfg.MR, err)
+		}
+		a := gate.Asking{Ref: ref, Snapshot: s}
+		contents, err := forge.Contents(ctx, ref, s.Path, s.Head)
+		if err == nil {
+			a.Contents = &contents // without it the card has no size, and that is all
+		}
+		if err == nil && contents.Size != nil || s.Merging.Class != gate.MergeSoon || try == 5 {
+			return a, nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return a, nil
+		}
 	}
-	a := gate.Asking{Ref: ref, Snapshot: s}
-	if contents, err := forge.Contents(ctx, ref, s.Path, s.Head); err == nil {
-		a.Contents = &contents // without it the card has no size, and that is all
-	}
-	return a, nil
 }
 
 // asNamed is a directory that takes everybody at their word: without a network,
@@ -240,8 +251,7 @@ func (env *Environment) readEvent(name string) ([]byte, error) {
 	if name != "-" {
 		file, err := os.Open(env.path(name)) // the operator names it
 		if err != nil {
-			var path *os.PathError
-			if errors.As(err, &path) {
+			if path, ok := errors.AsType[*os.PathError](err); ok {
 				err = path.Err
 			}
 			return nil, fmt.Errorf("notify: cannot read --event %s: %w", name, err)

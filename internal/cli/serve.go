@@ -162,27 +162,26 @@ func newChat(cfg *config.Config, log *slog.Logger) (*feishu.Chat, error) {
 
 // routes mounts what has its secret.
 func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) (map[string]http.Handler, error) {
-	routes := map[string]http.Handler{
-		"POST /feishu/callback": feishu.Callback(feishu.CallbackConfig{
-			AppID: cfg.FeishuAppID, VerificationTokens: cfg.FeishuVerificationToken.Reveal(),
-			EncryptKeys: cfg.FeishuEncryptKey.Reveal(), OldCallbacks: cfg.FeishuOldCallbacks, Click: g.Click,
-			Trouble: words.For(string(cfg.Policy.Locale)).ToastNotRecorded(), Log: log,
-		}),
+	routes := map[string]http.Handler{}
+	if len(cfg.GitLabWebhookSecret)+len(cfg.GitLabSigningToken) > 0 {
+		webhook, err := gitlab.Webhook(gitlab.WebhookConfig{
+			Secrets: cfg.GitLabWebhookSecret.Reveal(), SigningTokens: cfg.GitLabSigningToken.Reveal(), Look: g.Look, Log: log,
+		})
+		if err != nil {
+			return nil, &exitError{ExitUsage, err}
+		}
+		routes["POST /gitlab/webhook"] = webhook
+	} else {
+		log.Warn("neither gitlab-signing-token nor gitlab-webhook-secret is set: GitLab cannot tell this listener about merge requests")
 	}
+	routes["POST /feishu/callback"] = feishu.Callback(feishu.CallbackConfig{
+		AppID: cfg.FeishuAppID, VerificationTokens: cfg.FeishuVerificationToken.Reveal(),
+		EncryptKeys: cfg.FeishuEncryptKey.Reveal(), OldCallbacks: cfg.FeishuOldCallbacks, Click: g.Click,
+		Trouble: words.For(string(cfg.Policy.Locale)).ToastNotRecorded(), Log: log,
+	})
 	if len(cfg.FeishuEncryptKey) == 0 {
 		log.Warn("clicks are authenticated by the verification token alone, which is in the body of each; set feishu-encrypt-key here and in Feishu's console")
 	}
-	if len(cfg.GitLabWebhookSecret)+len(cfg.GitLabSigningToken) == 0 {
-		log.Warn("neither gitlab-signing-token nor gitlab-webhook-secret is set: GitLab cannot tell this listener about merge requests")
-		return routes, nil
-	}
-	webhook, err := gitlab.Webhook(gitlab.WebhookConfig{
-		Secrets: cfg.GitLabWebhookSecret.Reveal(), SigningTokens: cfg.GitLabSigningToken.Reveal(), Look: g.Look, Log: log,
-	})
-	if err != nil {
-		return nil, &exitError{ExitUsage, err}
-	}
-	routes["POST /gitlab/webhook"] = webhook
 	return routes, nil
 }
 

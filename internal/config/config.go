@@ -83,6 +83,8 @@ type Config struct {
 	Check  string
 	States []string
 	Since  time.Duration // 0: always
+	Older  time.Duration // 0: however young
+	Who    string        // an identity or a name; see DefineWho
 	Limit  int64         // 0: all
 
 	found   bool              // the file was found, not named
@@ -126,8 +128,8 @@ func Load(opts LoadOptions) (*Config, error) {
 		l.readFile(opts.Dir)
 	}
 	for _, s := range settings {
-		if l.flags[s.Name] != nil && s.Name != "config" {
-			l.resolve(s)
+		if g := l.flags[s.Name]; g != nil && s.Name != "config" {
+			l.resolve(g.setting) // as the command has it
 		}
 	}
 	if len(l.problems) > 0 {

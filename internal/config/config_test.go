@@ -299,6 +299,7 @@ func TestBadValuesNameTheirSource(t *testing.T) {
 		{"json", run{environ: []string{"MRGATE_JSON=perhaps"}}, `MRGATE_JSON: "perhaps" is neither true nor false; write one of them`},
 		{"listen", run{args: []string{"--listen=8080"}}, `--listen: "8080" is not an address to listen on; write it as :8080 or 127.0.0.1:8080`},
 		{"approver", run{args: []string{"--approver=bob"}}, `--approver: "bob" cannot be used: "bob" is no identity; write an e-mail address, a mobile number (+86…) or the chat's own ID (ou_…, of a group oc_…)`},
+		{"limit", run{args: []string{"--limit=-1"}}, `--limit: "-1" is not a number; write it in digits, as in 50, or 0 for all`},
 		{"approver", run{args: []string{"--approver=oc_1"}}, `--approver: "oc_1" names a group, and only people decide; write a person's e-mail address, mobile number or ID (ou_…)`},
 		{"operator_token", run{args: []string{"--operator-token=:SENTINEL"}}, `--operator-token: the value has a colon, but not a name before it and a token behind it; write name:token, or the token alone`},
 		{"listen", run{args: []string{"--config="}}, `--config names no file; write --config mrgate.yaml, or leave it out`},
@@ -439,4 +440,22 @@ func TestHelpNamesDefaultsAndWarnsOfSecrets(t *testing.T) {
 		}
 	}()
 	Define(fs, "colour")
+}
+
+func TestWhoIsAnybody(t *testing.T) {
+	fs := pflag.NewFlagSet("mrgate", pflag.ContinueOnError)
+	Define(fs, "limit")
+	DefineWho(fs)
+	if err := fs.Parse([]string{"--approver", "张伟, the other one", "--limit", "0"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(LoadOptions{Flags: fs})
+	if err != nil || c.Who != "张伟, the other one" || len(c.Approvers) > 0 || c.Limit != 0 || !c.Given("limit") {
+		t.Errorf("%+v, %v", c, err)
+	}
+	fs = pflag.NewFlagSet("mrgate", pflag.ContinueOnError)
+	DefineWho(fs)
+	if c, err = Load(LoadOptions{Flags: fs, Environ: []string{"MRGATE_APPROVER=Alice"}}); err != nil || c.Who != "Alice" {
+		t.Errorf("%+v, %v", c, err)
+	}
 }

@@ -108,7 +108,8 @@ func Settings() []Setting {
 		{Name: "check", Usage: "config file to check offline", field: text("file", func(c *Config) *string { return &c.Check })},
 		{Name: "state", Usage: "only requests in this state; repeats", Many: true, field: func(c *Config) value { return listValue{&c.States, "state"} }},
 		{Name: "since", Usage: "only what happened in this last time", field: func(c *Config) value { return durationValue{to: &c.Since} }},
-		{Name: "limit", Usage: "at most so many", field: func(c *Config) value { return numberValue{&c.Limit} }},
+		{Name: "older_than", Usage: "only requests that were opened longer ago", field: func(c *Config) value { return durationValue{to: &c.Older} }},
+		{Name: "limit", Usage: "at most so many; 0: all", field: func(c *Config) value { return countValue{&c.Limit} }},
 	}
 }
 
@@ -133,6 +134,13 @@ func Define(fs *pflag.FlagSet, names ...string) {
 			f.NoOptDefVal = "true"
 		}
 	}
+}
+
+// DefineWho gives a flag set the setting approver as a filter: where others take
+// from it whom to ask, which only identities can say, it may be anybody's name.
+func DefineWho(fs *pflag.FlagSet) {
+	fs.Var(&given{setting: Setting{Name: "approver", field: func(c *Config) value { return textValue{&c.Who, "identity|name"} }}},
+		"approver", "only requests that this person may decide on, or did")
 }
 
 // given is what a flag was given, as it was written.

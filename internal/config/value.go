@@ -66,6 +66,19 @@ func (v numberValue) set(texts []string) error {
 	return nil
 }
 
+// countValue is a whole number, 0 for all.
+type countValue struct{ to *int64 }
+
+func (v countValue) kind() string { return "number" }
+func (v countValue) set(texts []string) error {
+	n, err := strconv.ParseInt(last(texts), 10, 32)
+	if err != nil || n < 0 {
+		return errors.New("is not a number; write it in digits, as in 50, or 0 for all")
+	}
+	*v.to = n
+	return nil
+}
+
 // durationValue is a time span; least is the shortest but for 0.
 type durationValue struct {
 	to    *time.Duration

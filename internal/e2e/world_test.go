@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -129,6 +130,7 @@ func newWorld(t testing.TB, settings ...setting) *world {
 		gitlab: gitlabsim.Options{Token: gitlabToken, MergeabilityDelay: 20 * time.Millisecond},
 		feishu: feishusim.Options{
 			AppID: appID, AppSecret: appSecret, TenantKey: tenantKey, VerificationToken: verification, NamesReadable: true,
+			CallbackLimit: promptly, // not Feishu's three seconds: on a busy machine these would be a timed test
 		},
 	}
 	for _, set := range settings {
@@ -183,6 +185,11 @@ func (w *world) check() {
 			w.t.Errorf("a call that GitLab does not describe: %s %s: %v", c.Method, c.Path, err)
 		}
 	}
+	for _, m := range w.feishu.Messages() {
+		if len(m.Mentions) > 0 {
+			w.t.Errorf("%s to %s made the phones of %v ring: %s", m.ID, m.To.User.Name, m.Mentions, m.Card)
+		}
+	}
 	for _, l := range w.listeners {
 		for _, secret := range []string{gitlabToken, webhookSecret, appSecret, verification} {
 			if strings.Contains(l.log.String(), secret) {
@@ -191,6 +198,9 @@ func (w *world) check() {
 		}
 		if strings.Contains(l.log.String(), "DATA RACE") {
 			w.t.Errorf("the race detector found something:\n%s", l.log)
+		}
+		if strings.Contains(l.log.String(), "panic") {
+			w.t.Errorf("a listener panicked:\n%s", l.log)
 		}
 	}
 	if w.t.Failed() {
@@ -222,10 +232,16 @@ func (w *world) environ() []string {
 // start starts a listener and waits until it listens.
 func (w *world) start(args ...string) *listener {
 	w.t.Helper()
+	return w.startIn(w.environ(), args...)
+}
+
+// startIn starts a listener in an environment of its own.
+func (w *world) startIn(environ []string, args ...string) *listener {
+	w.t.Helper()
 	l := &listener{t: w.t, log: &buffer{}, done: make(chan error, 1)}
 	args = append([]string{"serve-callback", "--config", w.config, "--db", w.db, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, args...)
-	l.cmd = exec.Command(binary(w.t), args...) //nolint:gosec // the binary that TestMain built
-	l.cmd.Dir, l.cmd.Env = w.dir, w.environ()
+	l.cmd = exec.Command(binary(w.t), args...)
+	l.cmd.Dir, l.cmd.Env = w.dir, environ
 	l.cmd.Stdout, l.cmd.Stderr = l.log, l.log
 	if err := l.cmd.Start(); err != nil {
 		w.t.Fatal(err)
@@ -360,9 +376,7 @@ func post(t testing.TB, url string, body []byte, header http.Header) (int, strin
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err.Error()

@@ -2,6 +2,7 @@ package feishu
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
 
 	"mrgate/internal/gate"
@@ -24,10 +25,7 @@ func TestOriginComesBackAsItWent(t *testing.T) {
 	}
 	for _, name := range []string{"f", "p", "n", "h", "t"} {
 		for _, bad := range []any{nil, "", 7.0, map[string]any{}} {
-			broken := map[string]any{}
-			for k, v := range back {
-				broken[k] = v
-			}
+			broken := maps.Clone(back)
 			broken[name] = bad
 			if got := originOf(broken); got != nil {
 				t.Errorf("%s: %v gave %+v", name, bad, got)

@@ -35,6 +35,7 @@ type Origin struct {
 // Tone is the colour of a card.
 type Tone string
 
+// The tones, by what they say.
 const (
 	ToneBlue      Tone = "blue"      // somebody is asked
 	ToneTurquoise Tone = "turquoise" // mrgate or the forge is at it
@@ -60,6 +61,7 @@ type Input struct {
 // sent: they don't change.
 type ActionID string
 
+// The actions.
 const (
 	ActionApprove ActionID = "approve"
 	ActionReject  ActionID = "reject"
@@ -79,6 +81,7 @@ type Action struct {
 // Style is how a button stands out.
 type Style string
 
+// The styles.
 const (
 	StylePrimary Style = "primary"
 	StyleDanger  Style = "danger"

@@ -22,7 +22,7 @@ func TestWhateverHappens(t *testing.T) {
 	}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			inBubble(t, func(b *bench) { (&chaos{bench: b, rand: rand.New(rand.NewPCG(seed, 1))}).run() }) //nolint:gosec // to be repeated by its seed
+			inBubble(t, func(b *bench) { (&chaos{bench: b, rand: rand.New(rand.NewPCG(seed, 1))}).run() })
 		})
 	}
 }

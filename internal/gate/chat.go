@@ -50,9 +50,9 @@ func (r Recipient) String() string {
 // CardRef is what an adapter needs to change a message again. The core stores
 // the newest and reads only Left and Until.
 type CardRef struct {
-	Data  string    `json:"data"`            // the adapter's own, opaque
-	Left  int       `json:"left"`            // updates it still bears; -1: without limit
-	Until time.Time `json:"until,omitempty"` // no update after this; zero: none known
+	Data  string    `json:"data"`           // the adapter's own, opaque
+	Left  int       `json:"left"`           // updates it still bears; -1: without limit
+	Until time.Time `json:"until,omitzero"` // no update after this; zero: none known
 }
 
 // LookFunc says where to look. It returns after that is on disk, with a short
@@ -85,6 +85,7 @@ type Click struct {
 // AnswerKind colours an answer.
 type AnswerKind string
 
+// The kinds of answers.
 const (
 	AnswerOK    AnswerKind = "ok"
 	AnswerInfo  AnswerKind = "info"

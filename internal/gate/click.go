@@ -106,6 +106,9 @@ func (mr *MergeRequest) answer(r *Request, m *Message, w *words.Words, kind Answ
 	card := mr.face(r, m, w)
 	if digest := card.Digest(); m.Shown != digest {
 		m.Shown, m.Face = digest, r.progress()
+		if m.NotBefore.After(mr.Now) {
+			m.Shown = "" // clicked just before: who knows which of the two answers arrives last
+		}
 		m.NotBefore = mr.Now.Add(clickHold)
 	}
 	return Answer{Kind: kind, Text: text, Card: &card}

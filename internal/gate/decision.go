@@ -5,6 +5,7 @@ import "time"
 // Verdict is what a person decided.
 type Verdict string
 
+// The verdicts.
 const (
 	Approve Verdict = "approve"
 	Reject  Verdict = "reject"

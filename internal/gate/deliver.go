@@ -28,11 +28,12 @@ func (w *work) messages(ctx context.Context) error {
 
 	var group errgroup.Group
 	group.SetLimit(atOnce)
-	for _, key := range w.mr.stale(w.g.words) {
+	mr := w.mr // each of those that are started writes, and puts another in its place
+	for _, key := range mr.stale(w.g.words) {
 		group.Go(func() error { return w.show(ctx, key) })
 	}
-	for _, c := range w.mr.Claims {
-		if c.Refused != "" && !w.mr.ChatAt.After(w.mr.Now) {
+	for _, c := range mr.Claims {
+		if c.Refused != "" && !mr.ChatAt.After(mr.Now) {
 			group.Go(func() error { return w.turnAway(ctx, c) })
 		}
 	}
@@ -90,6 +91,9 @@ func (w *work) show(ctx context.Context, key string) error {
 	due, tried := false, false
 	err := w.change(func(mr *MergeRequest) {
 		r, msg := mr.MessageByKey(key)
+		if r == nil {
+			return // settled long ago: what it shows is left alone
+		}
 		var at time.Time
 		// Between the plan and now the card may have been clicked, and a clicked
 		// card is left alone.

@@ -269,14 +269,22 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 		Commit CommitID    `json:"commit,omitempty"`
 		Why    string      `json:"why,omitempty"`
 	}{effectMerge, r.Head, result.Status, result.Commit, result.Why.Reason})
-	switch result.Status {
+	switch result.Status { //nolint:exhaustive // the others change nothing in the forge
 	case Merged:
 		r.Merge.Done = mr.Now
 		mr.Snapshot.State, mr.Snapshot.MergeCommit = ForgeMerged, result.Commit
+	case Scheduled:
+		r.Scheduled, mr.Snapshot.AutoMerge = true, true
+	}
+	// Somebody may have rejected it meanwhile. That comes too late if it is merged
+	// by now; else what it asks for is next, and not to be waited with.
+	if r.State != Approved && (result.Status != Merged || !r.State.Followed()) {
+		return
+	}
+	switch result.Status {
+	case Merged:
 		mr.move(r, EventMerged)
 	case Scheduled:
-		r.Scheduled = true
-		mr.Snapshot.AutoMerge = true
 		mr.lookAgain(r, personMin, personMax)
 	case Computing:
 		// "It can be merged", and yet it was not: after a while, or with an error
@@ -295,6 +303,9 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 
 // block says that a person has to do something, and when to see whether they did.
 func (mr *MergeRequest) block(r *Request, why Mergeability) {
+	if r.State != Approved && r.State != BlockedNow {
+		return // rejected while the forge was asked: nothing is blocked by this any more
+	}
 	r.Blocked = why
 	if r.State != BlockedNow {
 		mr.move(r, EventBlocked)

@@ -12,6 +12,7 @@ import (
 // EntryKind says what an entry of the log is about.
 type EntryKind string
 
+// The kinds of entries.
 const (
 	EntryOpened  EntryKind = "opened"
 	EntryDecided EntryKind = "decided"

@@ -364,7 +364,7 @@ func (f *facing) state() (Tone, string, []words.Text) {
 		}
 		return ToneOrange, w.TitleBlocked(ref), f.lines(f.approvedBy(), w.BlockedHow(f.block()))
 	case MergedHere:
-		return ToneGreen, w.TitleMerged(ref), f.lines(w.Merged(f.names, r.Target, r.EndedAt))
+		return ToneGreen, w.TitleMerged(ref), f.lines(w.Merged(f.names, r.Target, r.EndedAt), f.rejectedBy())
 	case Rejected, ClosedHere:
 		return f.rejected()
 	case Expired:

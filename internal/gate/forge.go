@@ -46,6 +46,7 @@ type MergeOptions struct {
 // MergeStatus is what became of an attempt to merge.
 type MergeStatus string
 
+// What can become of it.
 const (
 	Merged    MergeStatus = "merged"
 	Scheduled MergeStatus = "scheduled" // the forge will do it by itself; look again

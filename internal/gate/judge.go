@@ -66,7 +66,14 @@ func (mr *MergeRequest) openingAfter(s *Snapshot) int {
 // asked says that the latest request is for this already.
 func (mr *MergeRequest) asked(s *Snapshot, opening int) bool {
 	cur := mr.Current()
-	return cur != nil && cur.Opening == opening && cur.Head == s.Head && cur.Target == s.Target
+	return cur != nil && cur.Opening == opening && cur.Head == s.Head && cur.Target == s.Target && !cur.passedBy()
+}
+
+// passedBy says that the request ended because the forge or the policy had moved
+// on; once they are back (another target and then the first again, a rule taken
+// out and put in again), nobody could decide on it.
+func (r *Request) passedBy() bool {
+	return r.State == Superseded || r.State == Withdrawn && r.Cause == CauseNoRule
 }
 
 // follow moves the latest request as the forge's news demand.
@@ -79,6 +86,8 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 	switch {
 	case s.State == ForgeMerged && same && (r.State == Approved || r.State == BlockedNow):
 		mr.move(r, EventMerged) // whoever pressed
+	case s.State == ForgeMerged && same && r.State == Rejected && r.Merge.tried() && r.DecidedAt.Sub(r.Merge.Tried) <= callTimeout:
+		mr.move(r, EventMerged) // by mrgate itself: the rejection came while it was at it
 	case s.State == ForgeMerged:
 		mr.end(r, EventWithdrawn, CauseMerged)
 	case s.State == ForgeClosed && r.State == Rejected && r.Rule.OnReject == policy.OnRejectClose:

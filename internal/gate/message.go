@@ -13,6 +13,7 @@ import (
 // recipient at most.
 type MessageKind string
 
+// The kinds of messages.
 const (
 	KindCard    MessageKind = "card"    // asks an approver, and follows the request's state
 	KindAdopted MessageKind = "adopted" // a second card at the same recipient, sent by a job

@@ -22,6 +22,7 @@ type Order struct {
 // Outcome is what became of an order within its time.
 type Outcome string
 
+// The outcomes.
 const (
 	OutcomeDone      Outcome = "done"      // the forge has done it
 	OutcomeBlocked   Outcome = "blocked"   // a person has to do something first
@@ -119,7 +120,7 @@ func (g *Gate) opened(ctx context.Context, ref Ref) (*MergeRequest, error) {
 			if s := mr.Snapshot.State; s == ForgeMerged || s == ForgeClosed {
 				return mr, errOvertaken
 			}
-			if !mr.LookAt.After(mr.Now) {
+			if mr.LookAt.IsZero() { // else it is being prepared, and looked at again
 				return mr, fmt.Errorf("nothing to decide on: %s", mr.Why)
 			}
 		case mr.Current() != nil && mr.Snapshot != nil && !mr.Snapshot.ReadAt.Before(since):

@@ -43,6 +43,7 @@ type Request struct {
 // Cause says what ended a request that nobody decided on.
 type Cause string
 
+// The causes.
 const (
 	CausePush     Cause = "push"
 	CauseRetarget Cause = "retarget"

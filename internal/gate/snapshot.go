@@ -5,6 +5,7 @@ import "time"
 // ForgeState is what the forge says a merge request is.
 type ForgeState string
 
+// What a merge request can be in its forge.
 const (
 	ForgeOpen   ForgeState = "open"
 	ForgeMerged ForgeState = "merged"
@@ -61,6 +62,7 @@ func (s *Snapshot) Ready() bool {
 // MergeClass sorts the forge's answers to "can this be merged?" by what follows.
 type MergeClass string
 
+// The classes, by what follows.
 const (
 	MergeGo      MergeClass = "go"      // it can, now
 	MergeSoon    MergeClass = "soon"    // the forge is still computing: look again in seconds

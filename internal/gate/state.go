@@ -5,6 +5,7 @@ import "fmt"
 // State is where an approval request stands.
 type State string
 
+// The states; docs/states.md shows how one leads to another.
 const (
 	Pending    State = "pending"    // waits for decisions
 	Approved   State = "approved"   // enough approved; the end where the rule says on_approve: approve
@@ -20,6 +21,7 @@ const (
 // Event is what moves a request.
 type Event string
 
+// The events, as the log names them.
 const (
 	EventApproved   Event = "enough approvals"
 	EventRejected   Event = "a rejection"
@@ -67,6 +69,7 @@ func Moves() []Move {
 		{BlockedNow, EventWithdrawn, Withdrawn},
 
 		{Rejected, EventClosed, ClosedHere},
+		{Rejected, EventMerged, MergedHere}, // it came while the forge was merging: too late
 		{Rejected, EventSuperseded, Superseded},
 		{Rejected, EventWithdrawn, Withdrawn},
 	}

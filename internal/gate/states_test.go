@@ -14,7 +14,7 @@ func TestStatesAreDocumented(t *testing.T) {
 	const path = "../../docs/states.md"
 	want := statesPage()
 	if flag.Lookup("update").Value.String() == "true" {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a page for everybody
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

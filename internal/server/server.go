@@ -1,6 +1,17 @@
 // Package server is mrgate's HTTP side: it mounts the handlers that it is given
-// behind time and size limits, answers /healthz, and ends gracefully. It knows
-// no chat and no code host.
+// behind limits, answers /healthz, and ends gracefully. It knows no chat and no
+// code host.
+//
+// The limits hold for everybody, as nobody is known before a handler has looked:
+// time for a header, a request and an answer; a header's size and lines; and what
+// all connections together may hold (see crowd). How long a body may be is the
+// handlers' to say, who know what they wait for.
+//
+// It speaks HTTP/1 only, in the clear: a proxy in front does the TLS. No header
+// that tells on whose behalf a proxy calls is believed, or looked at.
+//
+// The admin address has nothing but /healthz so far. What will tell more, there,
+// has to ask for the operator token beyond loopback.
 package server
 
 import (
@@ -10,6 +21,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,12 +31,17 @@ import (
 
 const (
 	// Senders are GitLab and Feishu, which send at once or not at all; slower
-	// ones only hold connections.
+	// ones only hold connections. GitLab itself gives up after 10 s, and then
+	// even 25 MB, its longest body, come at 20 Mbit/s.
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 20 * time.Second
 	writeTimeout      = 20 * time.Second
-	idleTimeout       = 60 * time.Second
-	maxHeaderBytes    = 16 << 10
+	// A proxy that keeps connections for a minute, as many do, must not lose one
+	// in the moment it sends.
+	idleTimeout = 2 * time.Minute
+	// net/http allows 4 KB more. An ID token has less than 2.
+	maxHeaderBytes = 4 << 10
+	maxHeaderLines = 100
 	// endWithin is how long requests under way may take at the end.
 	endWithin = 1500 * time.Millisecond
 )
@@ -52,6 +71,7 @@ type site struct {
 
 // Listen takes the addresses. An address that is in use is an error.
 func Listen(ctx context.Context, cfg Config) (*Server, error) {
+	limitMemory()
 	s := &Server{log: cfg.Log}
 	for _, want := range []struct {
 		name, addr string
@@ -65,21 +85,32 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 			s.close()
 			return nil, fmt.Errorf("listen on %s: %w", want.addr, err)
 		}
-		s.sites = append(s.sites, site{want.name, listener, &http.Server{
-			Handler:           mount(want.routes),
+		tcp, _ := listener.(*net.TCPListener) // as was asked for
+		all := &crowd{TCPListener: tcp, log: cfg.Log, most: maxGuests, mostAll: maxHeld}
+		only := &http.Protocols{}
+		only.SetHTTP1(true)
+		s.sites = append(s.sites, site{want.name, all, &http.Server{
+			Handler:           mount(want.routes, cfg.Log),
+			Protocols:         only,
 			ReadHeaderTimeout: readHeaderTimeout,
 			ReadTimeout:       readTimeout,
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
-			ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+			ConnState:         all.state,
+			ConnContext:       withGuest,
+			// "OPTIONS *" is as unknown as any other path.
+			DisableGeneralOptionsHandler: true,
+
+			ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 		}})
 	}
 	return s, nil
 }
 
-// mount routes to the handlers, and answers /healthz.
-func mount(routes map[string]http.Handler) http.Handler {
+// mount routes to the handlers, and answers /healthz. Whatever is not there, be
+// it the path or the method, is answered alike.
+func mount(routes map[string]http.Handler, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -89,10 +120,77 @@ func mount(routes map[string]http.Handler) http.Handler {
 		mux.Handle(pattern, handler)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
-		mux.ServeHTTP(w, r)
+		header := w.Header()
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Cache-Control", "no-store")
+		if lines(r.Header) > maxHeaderLines {
+			header.Set("Connection", "close")
+			http.Error(w, "too many header lines", http.StatusRequestHeaderFieldsTooLarge)
+			return
+		}
+		arrived(r)
+		_, pattern := mux.Handler(r)
+		if asked := r.URL.EscapedPath(); pattern == "" || path.Clean(asked) != asked { // ServeMux would redirect
+			http.NotFound(w, r)
+			return
+		}
+		answer := &answer{ResponseWriter: w}
+		defer func() {
+			if p := recover(); p != nil {
+				answer.failed(r, pattern, p, log)
+			}
+		}()
+		mux.ServeHTTP(answer, r)
 	})
+}
+
+func lines(header http.Header) int {
+	n := 0
+	for _, values := range header {
+		n += len(values)
+	}
+	return n
+}
+
+// answer knows whether it has begun.
+type answer struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.begun = a.begun || status >= http.StatusOK
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.begun = true
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// failed answers for a handler that has panicked, without details. The log gets
+// those, but nothing of what was sent.
+func (a *answer) failed(r *http.Request, pattern string, p any, log *slog.Logger) {
+	if p == any(http.ErrAbortHandler) {
+		panic(p)
+	}
+	log.ErrorContext(r.Context(), "a request was not handled", "route", pattern, "panic", said(p), "stack", string(debug.Stack()))
+	if a.begun {
+		panic(http.ErrAbortHandler) // what was written must not look whole
+	}
+	http.Error(a.ResponseWriter, "internal error", http.StatusInternalServerError)
+}
+
+// said is what a panic says, if it is the runtime's word: others' could be made
+// of what was sent.
+func said(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("of type %T", p)
 }
 
 // Serve serves until ctx ends, then answers what is under way, for a second or

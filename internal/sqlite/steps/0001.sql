@@ -21,7 +21,7 @@ CREATE TABLE merge_request (
 	chat_at      INTEGER,
 	chat_tries   INTEGER NOT NULL,
 	error        TEXT    NOT NULL,
-	UNIQUE (forge, project, number)
+	UNIQUE (project, number, forge) -- in this order, to find a project's
 ) STRICT;
 
 CREATE INDEX merge_request_due ON merge_request (due_at) WHERE due_at IS NOT NULL;
@@ -79,6 +79,9 @@ CREATE UNIQUE INDEX request_open ON request (merge_request) WHERE state IN ('pen
 CREATE INDEX request_unsettled ON request (merge_request, seq) WHERE settled = 0;
 CREATE INDEX request_followed ON request (policy_hash, merge_request) WHERE state IN ('pending', 'approved', 'blocked', 'rejected');
 CREATE INDEX request_head ON request (head);
+-- For lists. Those that are open are in request_open: an approval writes no other.
+CREATE INDEX request_ended ON request (state) WHERE state NOT IN ('pending', 'approved', 'blocked');
+CREATE INDEX request_opened ON request (opened_at);
 
 -- The audit log: appended to, and nothing else. (PRAGMA recursive_triggers is
 -- off, so REPLACE would delete without asking log_no_delete; log_no_gap stops it.)
@@ -93,6 +96,7 @@ CREATE TABLE log (
 ) STRICT;
 
 CREATE INDEX log_merge_request ON log (merge_request);
+CREATE INDEX log_at ON log (at);
 
 CREATE TRIGGER log_no_update BEFORE UPDATE ON log BEGIN
 	SELECT RAISE(ABORT, 'the log is only ever appended to');

@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mrgate/internal/config"
+	"mrgate/internal/gate"
+	"mrgate/internal/sqlite"
+)
+
+// listed is how many requests a list has where nobody says how many.
+const listed = 50
+
+func newListCmd(env *Environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List approval requests: what is pending, and what became of the others",
+		Long: `List approval requests, the newest first: 50 of them, all with --limit 0.
+
+A request that is pending waits for approvals, one that is approved for GitLab, one
+that is blocked for a person; all others are over. AWAITED are those whose approval
+would count and who have not decided; AGE is the time since the request was opened.
+
+It reads the listener's database, also while the listener runs, and needs neither a
+token nor the network. On a terminal long lines are cut to its width.
+
+States: ` + strings.Join(stateNames(), ", "),
+		Example: `  mrgate list --state pending --state blocked
+  mrgate list --project payments/api --since 7d
+  mrgate list --project 'payments/*' --state pending --older-than 4h
+  mrgate list --approver alice@example.com --limit 0 --json`,
+		Args: cobra.NoArgs,
+	}
+	config.Define(cmd.Flags(), "config", "db", "json", "state", "project", "since", "older_than", "limit")
+	config.DefineWho(cmd.Flags())
+	reword(cmd, "project", "only of this project, by its path or ID, or of all below a group: 'group/*'")
+	reword(cmd, "since", "only requests that were opened in this last time, as in 7d")
+	reword(cmd, "older-than", "only requests that were opened longer ago, as in 4h")
+	cmd.Flags().Lookup("limit").DefValue = fmt.Sprint(listed)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := env.load(cmd)
+		if err != nil {
+			return err
+		}
+		filter, err := filterOf(cfg)
+		if err != nil {
+			return err
+		}
+		return env.list(cmd.Context(), cfg, filter)
+	}
+	return cmd
+}
+
+func reword(cmd *cobra.Command, flag, usage string) { cmd.Flags().Lookup(flag).Usage = usage }
+
+func stateNames() []string {
+	var names []string
+	for _, s := range []gate.State{
+		gate.Pending, gate.Approved, gate.BlockedNow, gate.MergedHere, gate.Rejected,
+		gate.ClosedHere, gate.Expired, gate.Superseded, gate.Withdrawn,
+	} {
+		names = append(names, string(s))
+	}
+	return names
+}
+
+// filterOf is what the flags ask for.
+func filterOf(cfg *config.Config) (gate.Filter, error) {
+	f := gate.Filter{Project: strings.Trim(cfg.Project, "/"), Approver: cfg.Who, Since: cfg.Since, Older: cfg.Older, Limit: listed}
+	for _, name := range cfg.States {
+		state := strings.ToLower(name)
+		if !slices.Contains(stateNames(), state) {
+			return f, usage("list: there is no state %q; the states are %s", name, strings.Join(stateNames(), ", "))
+		}
+		f.States = append(f.States, gate.State(state))
+	}
+	if group := strings.TrimSuffix(f.Project, "/*"); strings.Contains(group, "*") {
+		return f, usage("list: --project %q is no project; write a path like group/project, an ID, or group/* for all below a group", cfg.Project)
+	}
+	if cfg.Given("limit") {
+		f.Limit = int(cfg.Limit)
+	}
+	return f, nil
+}
+
+// openArchive opens the listener's database to read it. One that is not there is
+// not created.
+func (env *Environment) openArchive(ctx context.Context, cfg *config.Config) (*sqlite.Store, error) {
+	path := env.path(cfg.DB)
+	store, err := sqlite.Open(ctx, path, sqlite.Options{MustExist: true, ReadOnly: true})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no database at %s; name the listener's by --db or MRGATE_DB", path)
+	}
+	return store, err
+}
+
+// item is a request in the output of mrgate list --json, which is a list of them.
+// Fields may be added; those that are there keep their names and meanings.
+type item struct {
+	Request     int64          `json:"request"` // its number
+	State       gate.State     `json:"state"`
+	Cause       gate.Cause     `json:"cause,omitempty"`   // what ended it, where nobody decided
+	Blocked     string         `json:"blocked,omitempty"` // GitLab's word for why it does not merge
+	Error       string         `json:"error,omitempty"`   // the last trouble, while something is outstanding
+	Project     string         `json:"project"`           // path
+	ProjectID   int64          `json:"project_id"`
+	IID         int64          `json:"iid"`
+	URL         string         `json:"url"`
+	Title       string         `json:"title"`
+	Author      gate.User      `json:"author"` // id, username, name
+	Source      string         `json:"source"`
+	Target      string         `json:"target"`
+	Head        gate.CommitID  `json:"head"`
+	MergeCommit gate.CommitID  `json:"merge_commit,omitempty"`
+	Rule        string         `json:"rule"`
+	Required    int            `json:"required"`  // approvals
+	Approvals   int            `json:"approvals"` // that count
+	Awaited     []string       `json:"awaited"`   // names, or identities of those without one
+	Decisions   []decisionItem `json:"decisions"`
+	OpenedAt    stamp          `json:"opened_at"`
+	DecidedAt   stamp          `json:"decided_at,omitzero"`
+	EndedAt     stamp          `json:"ended_at,omitzero"`
+}
+
+// decisionItem is a decision in JSON.
+type decisionItem struct {
+	Entry   int64        `json:"entry,omitempty"` // its number in the log, and its hash there
+	Hash    string       `json:"hash,omitempty"`
+	At      stamp        `json:"at"`
+	Person  string       `json:"person"` // the chat's ID; of an operator: "operator:" and who
+	Name    string       `json:"name,omitempty"`
+	Verdict gate.Verdict `json:"verdict"` // approve, reject
+	Reason  string       `json:"reason,omitempty"`
+	Via     string       `json:"via"`    // card, operator
+	Counts  bool         `json:"counts"` // false: who gave it may no longer decide
+}
+
+func decisionItemOf(d gate.Decision) decisionItem {
+	item := decisionItem{
+		At: stamp(d.At), Person: d.Person, Name: d.Name, Verdict: d.Verdict, Reason: d.Reason, Via: d.Via, Counts: !d.Void,
+	}
+	if d.Entry != nil {
+		item.Entry, item.Hash = d.Entry.Number, d.Entry.Hash
+	}
+	return item
+}
+
+func itemOf(l gate.Listed) item {
+	i := item{
+		Request: l.Number, State: l.State, Cause: l.Cause, Blocked: l.Blocked, Error: l.Error,
+		Project: l.Path, ProjectID: l.Ref.Project, IID: l.Ref.Number, URL: l.URL, Title: l.Title, Author: l.Author,
+		Source: l.Source, Target: l.Target, Head: l.Head, MergeCommit: l.MergedAs,
+		Rule: l.Rule, Required: max(1, l.Required), Approvals: l.Approvals, Awaited: append([]string{}, l.Awaited...),
+		Decisions: []decisionItem{},
+		OpenedAt:  stamp(l.OpenedAt), DecidedAt: stamp(l.DecidedAt), EndedAt: stamp(l.EndedAt),
+	}
+	for _, d := range l.Decided {
+		i.Decisions = append(i.Decisions, decisionItemOf(d))
+	}
+	return i
+}
+
+func (env *Environment) list(ctx context.Context, cfg *config.Config, f gate.Filter) error {
+	store, err := env.openArchive(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	limit := f.Limit
+	if limit > 0 {
+		f.Limit++ // to see whether there are more
+	}
+	list, err := store.List(ctx, f)
+	if err != nil {
+		return err
+	}
+	more := limit > 0 && len(list) > limit
+	if more {
+		list = list[:limit]
+	}
+	if cfg.JSON {
+		err = env.listJSON(list)
+	} else {
+		err = env.listTable(list, time.Now())
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(list) == 0:
+		_, _ = fmt.Fprintf(env.Stderr, "mrgate: there is no such request in %s\n", env.path(cfg.DB))
+	case more:
+		_, _ = fmt.Fprintf(env.Stderr, "mrgate: these are the newest %d, there are more; choose with --state, --project, --approver, --since or --older-than, or see all with --limit 0\n", limit)
+	}
+	return nil
+}
+
+func (env *Environment) listJSON(list []gate.Listed) error {
+	items := []item{}
+	for _, l := range list {
+		items = append(items, itemOf(l))
+	}
+	return writeJSON(env.Stdout, items, true)
+}
+
+func (env *Environment) listTable(list []gate.Listed, now time.Time) error {
+	t := &table{
+		out: env.Stdout, width: env.terminalWidth(),
+		heads: []string{"REQUEST", "STATE", "MERGE REQUEST", "TITLE", "TARGET", "COMMIT", "RULE", "APPROVALS", "AWAITED", "AGE"},
+		least: []int{0, 0, 12, 12, 6, 0, 6, 0, 7, 0},
+		right: []bool{true, false, false, false, false, false, false, true, false, true},
+	}
+	for _, l := range list {
+		names := make([]string, 0, len(l.Awaited))
+		for _, name := range l.Awaited {
+			names = append(names, clean(name))
+		}
+		t.add(fmt.Sprint(l.Number), string(l.State), nameOf(l.Path, l.Ref), clean(l.Title), clean(l.Target), clean(l.Head.Short()),
+			clean(l.Rule), fmt.Sprintf("%d/%d", l.Approvals, max(1, l.Required)), cmp.Or(strings.Join(names, ", "), "-"), age(now.Sub(l.OpenedAt)))
+	}
+	return t.flush()
+}
+
+// nameOf is a merge request's name for people: payments/api!7.
+func nameOf(path string, ref gate.Ref) string {
+	return fmt.Sprintf("%s!%d", cmp.Or(clean(path), fmt.Sprint(ref.Project)), ref.Number)
+}

@@ -1,0 +1,241 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/term"
+	"golang.org/x/text/width"
+
+	"mrgate/internal/words"
+)
+
+// longest is how much of one text from outside is shown.
+const longest = 300
+
+// clean makes a text that came from outside fit to be shown: one line, in which
+// nothing moves the cursor, colours, hides or turns around what stands beside it.
+func clean(s string) string { return words.Line(s, longest) }
+
+// columns is how many columns of a terminal s takes: Chinese, Japanese and Korean
+// characters and emoji take two, marks on the character before none.
+func columns(s string) int {
+	n := 0
+	for _, r := range s {
+		n += columnsOf(r)
+	}
+	return n
+}
+
+func columnsOf(r rune) int {
+	if r < 0x7F {
+		return 1
+	}
+	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
+		return 0
+	}
+	switch width.LookupRune(r).Kind() { //nolint:exhaustive // the others are narrow
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
+}
+
+// fit cuts s to at most n columns, the last of which is then "…".
+func fit(s string, n int) string {
+	if columns(s) <= n {
+		return s
+	}
+	taken := 1
+	for i, r := range s {
+		if taken += columnsOf(r); taken > n {
+			return strings.TrimRight(s[:i], " ") + "…"
+		}
+	}
+	return s
+}
+
+// table prints rows in columns, under a heading.
+type table struct {
+	out   io.Writer
+	width int // of the terminal; 0: no line is cut
+	heads []string
+	least []int  // to how few columns each may be cut where the line is too long; 0: not at all
+	right []bool // which are numbers, and stand to the right
+
+	rows    [][]string
+	widths  []int
+	printed bool
+}
+
+// add takes a row; its texts are clean.
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// flush prints the rows that were added. The columns of those that are printed
+// later are at least as wide.
+func (t *table) flush() error {
+	if len(t.rows) == 0 {
+		return nil
+	}
+	if !t.printed {
+		t.rows = append([][]string{t.heads}, t.rows...)
+		t.widths, t.printed = make([]int, len(t.heads)), true
+	}
+	for _, row := range t.rows {
+		for i, cell := range row {
+			t.widths[i] = max(t.widths[i], columns(cell))
+		}
+	}
+	t.shrink()
+	var b strings.Builder
+	for _, row := range t.rows {
+		b.WriteString(t.line(row))
+		b.WriteByte('\n')
+	}
+	t.rows = nil
+	_, err := io.WriteString(t.out, b.String())
+	return err
+}
+
+// shrink takes from the widest column that bears it, until a line fits.
+func (t *table) shrink() {
+	for t.width > 0 {
+		total, widest := 2*(len(t.widths)-1), -1
+		for i, w := range t.widths {
+			total += w
+			if t.least[i] > 0 && w > t.least[i] && (widest < 0 || w > t.widths[widest]) {
+				widest = i
+			}
+		}
+		if total <= t.width || widest < 0 {
+			return
+		}
+		t.widths[widest]--
+	}
+}
+
+func (t *table) line(row []string) string {
+	var b strings.Builder
+	for i, cell := range row {
+		cell = fit(cell, t.widths[i])
+		space := strings.Repeat(" ", t.widths[i]-columns(cell))
+		switch {
+		case t.right[i]:
+			b.WriteString(space + cell)
+		case i < len(row)-1:
+			b.WriteString(cell + space)
+		default:
+			b.WriteString(cell)
+		}
+		if i < len(row)-1 {
+			b.WriteString("  ")
+		}
+	}
+	line := strings.TrimRight(b.String(), " ")
+	if t.width > 0 {
+		line = fit(line, t.width)
+	}
+	return line
+}
+
+// terminalWidth is stdout's; 0: it is no terminal.
+func (env *Environment) terminalWidth() int {
+	f, ok := env.Stdout.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	w, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return w
+}
+
+// zone is that of the reader: TZ where it names one, else the machine's.
+func (env *Environment) zone() *time.Location {
+	for _, e := range env.Environ {
+		if name, ok := strings.CutPrefix(e, "TZ="); ok {
+			if zone, err := time.LoadLocation(strings.TrimPrefix(name, ":")); err == nil {
+				return zone
+			}
+		}
+	}
+	return time.Local
+}
+
+// local is a moment for people, in their zone.
+func local(t time.Time, zone *time.Location) string {
+	return t.In(zone).Format("2006-01-02 15:04:05")
+}
+
+// zoneName says which zone times are in: "CST, UTC+08:00", "UTC".
+func zoneName(t time.Time, zone *time.Location) string {
+	name, offset := t.In(zone).Zone()
+	if offset == 0 && name == "UTC" {
+		return name
+	}
+	from := t.In(zone).Format("UTC-07:00")
+	if name == "" || strings.ContainsAny(name[:1], "+-") { // zones without a name are called by their offset
+		return from
+	}
+	return name + ", " + from
+}
+
+// age is how long something is ago, in its largest unit: "12s", "45m", "30h", "5d".
+func age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, d/time.Second))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// stamp is a moment in JSON: RFC 3339 with milliseconds, in UTC.
+type stamp time.Time
+
+// IsZero is for omitzero.
+func (s stamp) IsZero() bool { return time.Time(s).IsZero() }
+
+// MarshalJSON implements json.Marshaler.
+func (s stamp) MarshalJSON() ([]byte, error) {
+	return json.Marshal(time.Time(s).UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+}
+
+// writeJSON prints v on a line, or, indented, on several. Beside what encoding/json
+// escapes, it escapes what a terminal could take for a command, and what hides or
+// turns around other text: all of that can only stand inside of strings.
+func writeJSON(out io.Writer, v any, indented bool) error {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if indented {
+		encoder.SetIndent("", "  ")
+	}
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	var safe strings.Builder
+	safe.Grow(b.Len())
+	for _, r := range b.String() {
+		switch {
+		case r < 0x7F || !unicode.In(r, unicode.Cc, unicode.Cf):
+			safe.WriteRune(r)
+		case r > 0xFFFF:
+			fmt.Fprintf(&safe, `\u%04x\u%04x`, 0xD800+(r-0x10000)>>10, 0xDC00+(r-0x10000)&0x3FF)
+		default:
+			fmt.Fprintf(&safe, `\u%04x`, r)
+		}
+	}
+	_, err := io.WriteString(out, safe.String())
+	return err
+}

@@ -1,0 +1,231 @@
+package server
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxGuests is how many connections one address has at a time. Each takes
+	// about 20 KB; what is served takes milliseconds, so a few dozen would do.
+	maxGuests = 1200
+	// maxHeld is how much all requests under way may have sent. The longest body
+	// that anybody takes is GitLab's with 25 MB.
+	maxHeld = 27 << 20
+	// headerWeight is what a byte of an unfinished header counts for: net/http
+	// makes at once a map for as many lines as might come, which takes a hundred
+	// kilobytes for the first four that are sent.
+	headerWeight = 64
+	// memoryGoal is where Go's runtime stops saving its work and collects what is
+	// no longer used, if need be all the time. Without it the process would take
+	// twice what it holds, of what others have sent it as well.
+	memoryGoal = 64 << 20
+	// farewell is how many leave at once where the process may open no more files:
+	// it needs some itself, for its own calls.
+	farewell = 64
+	// complainEvery is how often the log says that somebody had to leave.
+	complainEvery = time.Minute
+)
+
+// crowd is a listener that bounds what all its connections together hold: their
+// number, and what they have sent of requests that are not answered yet. Whoever
+// comes is always let in; where that is too much, of those that have not sent a
+// whole request the one has to leave that has been at it the longest.
+//
+// A listener that lets only so many in (netutil.LimitListener) would do the
+// opposite: who fills it with idle connections, a few hundred a second as the
+// time-outs end them, keeps everybody else out. Here one has to open as many as
+// there is room for in the milliseconds that it takes to send a click. To count by
+// remote address is no use, as all come from a proxy's, and what a proxy says of
+// others (X-Forwarded-For) anybody can say.
+type crowd struct {
+	*net.TCPListener
+	log     *slog.Logger
+	most    int // connections
+	mostAll int // bytes, of all
+
+	mu         sync.Mutex
+	count      int       // connections
+	waiting    list.List // of *guest who have not sent a whole request; in front who has been at it the longest
+	held       int       // bytes, of all
+	sentAway   int       // not yet mentioned in the log
+	complained time.Time
+}
+
+// guest is a connection. The crowd's lock is for all that changes.
+type guest struct {
+	*net.TCPConn
+	crowd  *crowd
+	gone   bool
+	place  *list.Element // among those who wait; nil: the request is whole
+	held   int           // bytes of the request under way
+	inBody bool          // its header is complete
+}
+
+// Accept implements net.Listener.
+func (c *crowd) Accept() (net.Conn, error) {
+	conn, err := c.AcceptTCP()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			c.makeRoom(farewell)
+		}
+		return nil, err
+	}
+	g := &guest{TCPConn: conn, crowd: c}
+	g.place = c.waiting.PushBack(g)
+	c.count++
+	c.makeRoom(c.count - c.most)
+	return g, nil
+}
+
+// Read implements net.Conn.
+func (g *guest) Read(b []byte) (int, error) {
+	n, err := g.TCPConn.Read(b)
+	weight := n
+	g.change(func(c *crowd) {
+		if !g.inBody {
+			weight *= headerWeight
+		}
+		g.held += weight
+		c.held += weight
+		c.makeRoom(0)
+	})
+	return n, err
+}
+
+// Close implements net.Conn.
+func (g *guest) Close() error {
+	g.change(func(c *crowd) { c.leave(g) })
+	return g.TCPConn.Close()
+}
+
+// change changes a guest who has not left.
+func (g *guest) change(f func(*crowd)) {
+	g.crowd.mu.Lock()
+	defer g.crowd.mu.Unlock()
+	if !g.gone {
+		f(g.crowd)
+	}
+}
+
+// state follows a connection from request to request, for http.Server.
+func (c *crowd) state(conn net.Conn, state http.ConnState) {
+	g, ok := conn.(*guest)
+	if !ok || state != http.StateActive && state != http.StateIdle {
+		return
+	}
+	g.change(func(c *crowd) {
+		if g.place != nil {
+			c.waiting.Remove(g.place)
+		}
+		g.place = c.waiting.PushBack(g)
+		if state == http.StateIdle {
+			c.held -= g.held
+			g.held, g.inBody = 0, false
+		}
+	})
+}
+
+// headerRead says that a request's header is complete; its lines are few.
+func (g *guest) headerRead() {
+	g.change(func(c *crowd) {
+		c.held -= g.held - g.held/headerWeight
+		g.held, g.inBody = g.held/headerWeight, true
+	})
+}
+
+// allRead says that a request is complete.
+func (g *guest) allRead() {
+	g.change(func(c *crowd) {
+		if g.place != nil {
+			c.waiting.Remove(g.place)
+			g.place = nil
+		}
+	})
+}
+
+// body tells when it has been read.
+type body struct {
+	io.ReadCloser
+	from *guest
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.from.allRead()
+	}
+	return n, err
+}
+
+// makeRoom sends away so many of those who have been at it the longest, and of
+// those who have sent something as many as it takes. The lock is held.
+func (c *crowd) makeRoom(leaving int) {
+	for e := c.waiting.Front(); e != nil && (leaving > 0 || c.held > c.mostAll); {
+		g, _ := e.Value.(*guest)
+		e = e.Next()
+		if leaving <= 0 && g.held == 0 {
+			continue
+		}
+		leaving--
+		c.leave(g)
+		c.sentAway++
+		_ = g.TCPConn.Close()
+	}
+	if now := time.Now(); c.sentAway > 0 && now.Sub(c.complained) >= complainEvery {
+		c.log.Warn("too many connections, or too much sent at once: closed those that were at it the longest",
+			"addr", c.Addr().String(), "closed", c.sentAway)
+		c.sentAway, c.complained = 0, now
+	}
+}
+
+// leave strikes a guest off. The lock is held.
+func (c *crowd) leave(g *guest) {
+	if g.place != nil {
+		c.waiting.Remove(g.place)
+	}
+	c.count--
+	c.held -= g.held
+	g.gone, g.place, g.held = true, nil, 0
+}
+
+// limitMemory is for the whole process, whose limits these are; whoever runs it
+// can set another one.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryGoal)
+	}
+}
+
+type guestKey struct{}
+
+// withGuest lets arrived find a request's connection, for http.Server.
+func withGuest(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, guestKey{}, conn)
+}
+
+// arrived follows a request whose header has come, until all of it has.
+func arrived(r *http.Request) {
+	g, ok := r.Context().Value(guestKey{}).(*guest)
+	if !ok {
+		return
+	}
+	g.headerRead()
+	if r.ContentLength == 0 {
+		g.allRead()
+		return
+	}
+	r.Body = &body{r.Body, g}
+}
