@@ -37,8 +37,8 @@ runs, and returns when GitLab has done it:
 
   0  done       1  blocked, or failed      3  somebody has rejected it
   4  recorded; the listener will do it     5  overtaken: another commit or target, merged or closed elsewhere`,
-		Example: `  mrgate decide --approve payments/api!7 --reason "hotfix, Alice is on a plane"
-  mrgate decide --reject 42 --reason "superseded by !9" --config mrgate.yaml
+		Example: `  mrgate decide --approve 'payments/api!7' --reason "hotfix, Alice is on a plane"
+  mrgate decide --reject 42 --reason 'superseded by !9' --config mrgate.yaml
   mrgate decide --approve --project payments/api --mr 7 --dry-run`,
 		Args: cobra.MaximumNArgs(1),
 	}

@@ -214,7 +214,7 @@ func (env *Environment) listJSON(list []gate.Listed) error {
 func (env *Environment) listTable(list []gate.Listed, now time.Time) error {
 	t := &table{
 		out: env.Stdout, width: env.terminalWidth(),
-		heads: []string{"REQUEST", "STATE", "MERGE REQUEST", "TITLE", "TARGET", "COMMIT", "RULE", "APPROVALS", "AWAITED", "AGE"},
+		heads: []string{"REQUEST", "STATE", mergeRequestHead, "TITLE", "TARGET", "COMMIT", "RULE", "APPROVALS", "AWAITED", "AGE"},
 		least: []int{0, 0, 12, 12, 6, 0, 6, 0, 7, 0},
 		right: []bool{true, false, false, false, false, false, false, true, false, true},
 	}

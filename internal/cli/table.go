@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 	"golang.org/x/text/width"
@@ -60,6 +61,22 @@ func fit(s string, n int) string {
 	}
 	return s
 }
+
+// fitEnd is fit, but keeps the end.
+func fitEnd(s string, n int) string {
+	rest, total := s, columns(s)
+	for total > n-1 && columns(s) > n {
+		r, size := utf8.DecodeRuneInString(rest)
+		rest, total = rest[size:], total-columnsOf(r)
+	}
+	if len(rest) == len(s) {
+		return s
+	}
+	return "…" + rest
+}
+
+// mergeRequestHead is the heading of the column with merge requests' names.
+const mergeRequestHead = "MERGE REQUEST"
 
 // table prints rows in columns, under a heading.
 type table struct {
@@ -123,6 +140,9 @@ func (t *table) shrink() {
 func (t *table) line(row []string) string {
 	var b strings.Builder
 	for i, cell := range row {
+		if t.heads[i] == mergeRequestHead && strings.Contains(cell, "!") {
+			cell = fitEnd(cell, t.widths[i]) // the end of a path and the number say more than the start
+		}
 		cell = fit(cell, t.widths[i])
 		space := strings.Repeat(" ", t.widths[i]-columns(cell))
 		switch {

@@ -59,6 +59,14 @@ func TestFit(t *testing.T) {
 	}
 }
 
+func TestFitEnd(t *testing.T) {
+	for in, want := range map[string]string{"a/b!7": "a/b!7", "ab/c!17": "…c!17", "支付/接口!7": "…口!7", "": ""} {
+		if got := fitEnd(in, 5); got != want {
+			t.Errorf("fitEnd(%q) is %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestCleanAndJSONAreSafe(t *testing.T) {
 	const evil = "a\x1b]0;owned\x07b\r\nc\u202Ed\u2066e\u200Bf\u009B31mg\x00h\x7Fi\U000E0041j\xffk"
 	got := clean(evil)

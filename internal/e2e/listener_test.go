@@ -326,4 +326,6 @@ func TestEndsGracefullyUnderLoad(t *testing.T) {
 	}
 	w.eventually("everybody hears of it", func() bool { return len(w.feishu.Messages()) == 4*n })
 	next.stop()
+	for _, c := range w.gitlab.Calls() { t.Logf("CALL %s %s %s %d %s", c.At.Format("05.000"), c.Method, c.Path[len(c.Path)-20:], c.Status, c.Fault) }
+	t.Log(l.log, "NEXT", next.log)
 }

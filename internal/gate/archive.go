@@ -66,7 +66,7 @@ type Listed struct {
 	Rule      string
 	Required  int
 	Approvals int
-	Awaited   []string // names of approvers who have not decided; of those nameless, the identity in the policy
+	Awaited   []string // while pending: names of those whose approval would count and who have not decided; of those nameless, the identity in the policy
 	Decided   []Decision
 	OpenedAt  time.Time
 	DecidedAt time.Time

@@ -106,6 +106,8 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 		mr.end(r, EventWithdrawn, CauseNoRule)
 	case r.State == BlockedNow && s.Merging.Class != MergeBlocked:
 		mr.move(r, EventUnblocked)
+	case r.State == BlockedNow:
+		mr.block(r, s.Merging) // perhaps by something else now; and looked at again
 	}
 }
 

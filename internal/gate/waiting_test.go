@@ -238,6 +238,37 @@ func TestPushesChangeTheCardAtOnceThenOnceAMinute(t *testing.T) {
 	})
 }
 
+func TestBlockedMergeGoesOnWhenTheCauseIsGone(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		g := b.start()
+		defer b.stop(g)
+		ref := b.opened(g)
+		b.forge.SetConflict(ref, true)
+		b.click(g, b.alice, gate.ActionApprove, "")
+		wait(2 * time.Hour)
+		if got := b.title(b.carol); !strings.HasPrefix(got, "Approved, but blocked") {
+			t.Errorf("Carol reads %q", got)
+		}
+		b.chat.Forget()
+		b.forge.Forget()
+		wait(time.Hour)
+		if n := len(b.forge.Calls()); n < 4 || n > 10 {
+			t.Errorf("%d looks in an hour of waiting for a person", n)
+		}
+		if calls := b.chat.Calls(); len(calls) != 0 {
+			t.Errorf("nothing changed, and yet: %v", calls)
+		}
+		b.forge.SetConflict(ref, false)
+		wait(11 * time.Minute)
+		if s := b.forge.Look(ref); s.State != gate.ForgeMerged {
+			t.Errorf("in the forge: %+v", s)
+		}
+		if n := len(b.chat.MessagesTo(gate.Recipient{ID: b.bob.ID})); n != 3 {
+			t.Errorf("Bob has %d messages, want that it was asked, blocked, merged", n)
+		}
+	})
+}
+
 func TestExpiresInItsTime(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.policy.Rules[0].ExpireAfter = time.Hour

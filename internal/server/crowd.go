@@ -19,9 +19,13 @@ const (
 	// maxGuests is how many connections one address has at a time. Each takes
 	// about 20 KB; what is served takes milliseconds, so a few dozen would do.
 	maxGuests = 1200
-	// maxHeld is how much all requests under way may have sent. The longest body
-	// that anybody takes is GitLab's with 25 MB.
-	maxHeld = 27 << 20
+	// maxSmall is how much all requests under way may have sent, each up to large;
+	// nearly all real ones have less than 32 KB.
+	maxSmall = 12 << 20
+	large    = 256 << 10
+	// maxLarge is for what they have sent beyond that. The longest body that
+	// anybody takes is GitLab's with 25 MB.
+	maxLarge = 25 << 20
 	// headerWeight is what a byte of an unfinished header counts for: net/http
 	// makes at once a map for as many lines as might come, which takes a hundred
 	// kilobytes for the first four that are sent.
@@ -39,8 +43,9 @@ const (
 
 // crowd is a listener that bounds what all its connections together hold: their
 // number, and what they have sent of requests that are not answered yet. Whoever
-// comes is always let in; where that is too much, of those that have not sent a
-// whole request the one has to leave that has been at it the longest.
+// comes is always let in; where that is too much, somebody has to leave who has not
+// sent a whole request: who has been at it the longest, or holds the most for the
+// longest.
 //
 // A listener that lets only so many in (netutil.LimitListener) would do the
 // opposite: who fills it with idle connections, a few hundred a second as the
@@ -50,16 +55,21 @@ const (
 // others (X-Forwarded-For) anybody can say.
 type crowd struct {
 	*net.TCPListener
-	log     *slog.Logger
-	most    int // connections
-	mostAll int // bytes, of all
+	log  *slog.Logger
+	most load
 
 	mu         sync.Mutex
-	count      int       // connections
+	now        load
 	waiting    list.List // of *guest who have not sent a whole request; in front who has been at it the longest
-	held       int       // bytes, of all
 	sentAway   int       // not yet mentioned in the log
 	complained time.Time
+}
+
+// load is what all guests are together.
+type load struct {
+	guests int
+	small  int // bytes, of each up to large
+	large  int // bytes beyond that
 }
 
 // guest is a connection. The crowd's lock is for all that changes.
@@ -68,6 +78,7 @@ type guest struct {
 	crowd  *crowd
 	gone   bool
 	place  *list.Element // among those who wait; nil: the request is whole
+	since  time.Time     // the request's begin, or of waiting for one
 	held   int           // bytes of the request under way
 	inBody bool          // its header is complete
 }
@@ -83,10 +94,10 @@ func (c *crowd) Accept() (net.Conn, error) {
 		}
 		return nil, err
 	}
-	g := &guest{TCPConn: conn, crowd: c}
+	g := &guest{TCPConn: conn, crowd: c, since: time.Now()}
 	g.place = c.waiting.PushBack(g)
-	c.count++
-	c.makeRoom(c.count - c.most)
+	c.now.guests++
+	c.makeRoom(c.now.guests - c.most.guests)
 	return g, nil
 }
 
@@ -98,8 +109,7 @@ func (g *guest) Read(b []byte) (int, error) {
 		if !g.inBody {
 			weight *= headerWeight
 		}
-		g.held += weight
-		c.held += weight
+		g.holds(g.held + weight)
 		c.makeRoom(0)
 	})
 	return n, err
@@ -130,19 +140,19 @@ func (c *crowd) state(conn net.Conn, state http.ConnState) {
 		if g.place != nil {
 			c.waiting.Remove(g.place)
 		}
-		g.place = c.waiting.PushBack(g)
+		g.place, g.since = c.waiting.PushBack(g), time.Now()
 		if state == http.StateIdle {
-			c.held -= g.held
-			g.held, g.inBody = 0, false
+			g.holds(0)
+			g.inBody = false
 		}
 	})
 }
 
 // headerRead says that a request's header is complete; its lines are few.
 func (g *guest) headerRead() {
-	g.change(func(c *crowd) {
-		c.held -= g.held - g.held/headerWeight
-		g.held, g.inBody = g.held/headerWeight, true
+	g.change(func(*crowd) {
+		g.holds(g.held / headerWeight)
+		g.inBody = true
 	})
 }
 
@@ -170,19 +180,26 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// makeRoom sends away so many of those who have been at it the longest, and of
-// those who have sent something as many as it takes. The lock is held.
+// holds says how many bytes a guest now holds. The lock is held.
+func (g *guest) holds(n int) {
+	now := &g.crowd.now
+	now.small += min(n, large) - min(g.held, large)
+	now.large += max(n, large) - max(g.held, large)
+	g.held = n
+}
+
+// makeRoom sends so many away as are too many. The lock is held.
 func (c *crowd) makeRoom(leaving int) {
-	for e := c.waiting.Front(); e != nil && (leaving > 0 || c.held > c.mostAll); {
-		g, _ := e.Value.(*guest)
-		e = e.Next()
-		if leaving <= 0 && g.held == 0 {
-			continue
+	for ; leaving > 0 && c.waiting.Len() > 0; leaving-- {
+		g, _ := c.waiting.Front().Value.(*guest)
+		c.sendAway(g)
+	}
+	for c.now.small > c.most.small || c.now.large > c.most.large {
+		g := c.heaviest(c.now.large > c.most.large)
+		if g == nil {
+			break // all have sent their requests, and will be answered
 		}
-		leaving--
-		c.leave(g)
-		c.sentAway++
-		_ = g.TCPConn.Close()
+		c.sendAway(g)
 	}
 	if now := time.Now(); c.sentAway > 0 && now.Sub(c.complained) >= complainEvery {
 		c.log.Warn("too many connections, or too much sent at once: closed those that were at it the longest",
@@ -191,14 +208,34 @@ func (c *crowd) makeRoom(leaving int) {
 	}
 }
 
+// heaviest is who weighs most by what he holds, times how long; nil: nobody holds
+// anything. The lock is held.
+func (c *crowd) heaviest(onlyLarge bool) (found *guest) {
+	now, most := time.Now(), 0.0
+	for e := c.waiting.Front(); e != nil; e = e.Next() {
+		g, _ := e.Value.(*guest)
+		weight := float64(g.held) * float64(now.Sub(g.since)+1)
+		if weight > most && (!onlyLarge || g.held > large) {
+			found, most = g, weight
+		}
+	}
+	return found
+}
+
+func (c *crowd) sendAway(g *guest) {
+	c.leave(g)
+	c.sentAway++
+	_ = g.TCPConn.Close()
+}
+
 // leave strikes a guest off. The lock is held.
 func (c *crowd) leave(g *guest) {
 	if g.place != nil {
 		c.waiting.Remove(g.place)
 	}
-	c.count--
-	c.held -= g.held
-	g.gone, g.place, g.held = true, nil, 0
+	c.now.guests--
+	g.holds(0)
+	g.gone, g.place = true, nil
 }
 
 // limitMemory is for the whole process, whose limits these are; whoever runs it

@@ -86,7 +86,7 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("listen on %s: %w", want.addr, err)
 		}
 		tcp, _ := listener.(*net.TCPListener) // as was asked for
-		all := &crowd{TCPListener: tcp, log: cfg.Log, most: maxGuests, mostAll: maxHeld}
+		all := &crowd{TCPListener: tcp, log: cfg.Log, most: load{maxGuests, maxSmall, maxLarge}}
 		only := &http.Protocols{}
 		only.SetHTTP1(true)
 		s.sites = append(s.sites, site{want.name, all, &http.Server{
