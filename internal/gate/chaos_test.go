@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,10 +40,10 @@ type chaos struct {
 
 func (c *chaos) run() {
 	c.approved = map[string]bool{}
-	c.gates = []*running{c.start(), c.start()}
 	if c.rand.IntN(3) == 0 {
 		c.policy.Rules[0].Required = 2
 	}
+	c.gates = []*running{c.start(), c.start()}
 	c.ref = c.opened(c.gates[0])
 	for range 25 {
 		c.step()
@@ -52,10 +53,20 @@ func (c *chaos) run() {
 	c.forge.Lose(nil)
 	c.chat.Fail(nil)
 	c.chat.Lose(nil)
+	c.forge.Delay(nil)
+	c.chat.Delay(nil)
 	c.tell("all is well again")
 	c.look(c.gates[0], c.ref)
-	wait(15 * time.Minute)
+	wait(20 * time.Minute)
 	c.check()
+	// At rest: the forge is looked at now and then where something waits for a
+	// person in it, and the chat is let alone.
+	c.forge.Forget()
+	c.chat.Forget()
+	wait(20 * time.Minute)
+	if forge, chat := c.forge.Calls(), c.chat.Calls(); len(forge) > 5 || len(chat) > 0 {
+		c.Errorf("no rest in 20 minutes: %v %v", forge, chat)
+	}
 	if c.Failed() {
 		c.Logf("the story:\n%s\nthe forge's calls:\n%s", strings.Join(c.story, "\n"), strings.Join(c.forge.Calls(), "\n"))
 	}
@@ -73,17 +84,29 @@ func (c *chaos) step() {
 	g := c.gates[c.rand.IntN(len(c.gates))]
 	sometimes := func() func(string) error {
 		of := []string{"get", "contents", "approve", "merge", "close", "retract", "note", "send", "update", "resolve"}
-		what, every := of[c.rand.IntN(len(of))], 1+c.rand.IntN(3)
-		n := 0
-		c.tell("every %dth %s fails", every, what)
+		what, every := of[c.rand.IntN(len(of))], 1+c.rand.Int64N(3)
+		how := []error{
+			errors.New("chaos"), errors.New("more chaos"), &gate.RetryAfter{After: 2 * time.Second, Err: errors.New("429")},
+		}
+		if what == "approve" || what == "merge" || what == "retract" || what == "note" {
+			how = append(how, gate.ErrHeadMoved, gate.ErrNotPermitted)
+		}
+		err := how[c.rand.IntN(len(how))]
+		var n atomic.Int64
+		c.tell("every %dth %s fails: %v", every, what, err)
 		return func(method string) error {
-			if n++; method == what && n%every == 0 {
-				return errors.New("chaos")
+			if method == what && n.Add(1)%every == 0 {
+				return err
 			}
 			return nil
 		}
 	}
-	what := c.rand.IntN(16)
+	slow := func() func(string) time.Duration {
+		d := time.Duration(c.rand.IntN(9)) * time.Second
+		c.tell("a call takes %s", d)
+		return func(string) time.Duration { return d }
+	}
+	what := c.rand.IntN(18)
 	if what < 4 && c.forge.Look(c.ref).State != gate.ForgeOpen {
 		return // nobody pushes to what is over
 	}
@@ -133,6 +156,10 @@ func (c *chaos) step() {
 		c.chat.Fail(sometimes())
 	case 15:
 		c.chat.Lose(sometimes())
+	case 16:
+		c.forge.Delay(slow())
+	case 17:
+		c.chat.Delay(slow())
 	}
 	if c.rand.IntN(2) == 0 {
 		c.look(g, c.ref)

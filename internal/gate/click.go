@@ -21,9 +21,9 @@ const clickHold = time.Second
 func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	var answer Answer
 	var row int64
-	hash := g.rules.Load().hash
+	rules := g.rules.Load()
 	err := g.store.Change(ctx, By{Message: click.Key}, func(mr *MergeRequest) error {
-		answer, row = mr.click(click, hash, g.words), mr.ID
+		answer, row = mr.click(click, rules.AdoptCards, rules.hash, g.words), mr.ID
 		return nil
 	})
 	switch {
@@ -40,21 +40,27 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 }
 
 // click is what a click does to the row, and its answer.
-func (mr *MergeRequest) click(c Click, hash string, w *words.Words) Answer {
+func (mr *MergeRequest) click(c Click, adopt policy.AdoptMode, hash string, w *words.Words) Answer {
 	r, m := mr.MessageByKey(c.Key)
-	if c.Ref != nil && (m.Ref == nil || m.Ref.Data != c.Ref.Data) {
-		m.Ref = c.Ref // of the same message we know more than the click says
-	}
-	m.Said = ""
 	mr.expire()
 	cur := mr.Current()
 	if r != cur {
 		// The card that the person sees is behind: show what it stands for now.
 		if now := cur.message(m.Kind, m.To); now != nil && m.Ref == nil {
+			if now.Ref == nil {
+				now.Ref = c.Ref
+			}
 			m, r = now, cur
 		}
 		return mr.answer(r, m, w, AnswerInfo, w.ToastSuperseded())
 	}
+	if !m.is(c.Ref) && adopt != policy.AdoptTrust {
+		return mr.stranger(r, m, c, adopt, w)
+	}
+	if m.Ref == nil {
+		m.Ref = c.Ref
+	}
+	m.Said = ""
 	verdict := Reject
 	switch c.Action {
 	case ActionApprove:
@@ -101,16 +107,42 @@ func (mr *MergeRequest) click(c Click, hash string, w *words.Words) Answer {
 	return mr.answer(r, m, w, AnswerOK, r.taken(verdict, w))
 }
 
+// is says that the clicked message is the one that was sent. Its key is no
+// secret: whoever holds the app's secret can put it under any words.
+func (m *Message) is(clicked *CardRef) bool {
+	return clicked == nil || m.Ref != nil && m.Ref.Data == clicked.Data
+}
+
+// stranger answers a click on a message that has a key of ours, and is none that
+// this listener knows it sent: a job's, or one whose sending was cut off. It
+// becomes ours, and the person decides on what it then says.
+func (mr *MergeRequest) stranger(r *Request, m *Message, c Click, adopt policy.AdoptMode, w *words.Words) Answer {
+	if adopt == policy.AdoptRefuse && m.TriedAt.IsZero() {
+		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard()}
+	}
+	own := mr.attach(r, &Claim{Ref: c.Ref, To: m.To, At: mr.Now})
+	if own == nil {
+		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard()}
+	}
+	mr.arrive(false)
+	return mr.answer(r, own, w, AnswerInfo, w.ToastSuperseded())
+}
+
 // answer gives the text with the card as it now is, and notes that it shows that.
 func (mr *MergeRequest) answer(r *Request, m *Message, w *words.Words, kind AnswerKind, text string) Answer {
 	card := mr.face(r, m, w)
-	if digest := card.Digest(); m.Shown != digest {
+	held := m.NotBefore.After(mr.Now)
+	if digest := card.Digest(); m.Shown != digest || held {
 		m.Shown, m.Face = digest, r.progress()
-		if m.NotBefore.After(mr.Now) {
-			m.Shown = "" // clicked just before: who knows which of the two answers arrives last
+		// Where nothing else will change the card soon, it is shown once more, in
+		// case that the answer does not arrive; and after two clicks in a row,
+		// since nobody knows which of the answers arrives last.
+		if r.State == Pending || r.State == Expired || held {
+			m.Shown = ""
+			mr.arrive(false)
 		}
-		m.NotBefore = mr.Now.Add(clickHold)
 	}
+	m.NotBefore = mr.Now.Add(clickHold)
 	return Answer{Kind: kind, Text: text, Card: &card}
 }
 
@@ -217,8 +249,12 @@ func (mr *MergeRequest) retry(r *Request, m *Message, c Click, w *words.Words) A
 		}
 		return mr.answer(r, m, w, kind, text)
 	}
-	mr.LookAt = mr.Now
+	if r.Blocked.Reason == ReasonAutoMergeCancelled {
+		mr.move(r, EventUnblocked) // nothing else shows that it is wanted again
+	}
+	mr.LookAt, mr.ForgeAt = mr.Now, time.Time{}
 	mr.arrive(true)
+	m.NotBefore = mr.Now.Add(clickHold)
 	return Answer{Kind: AnswerInfo, Text: w.ToastRetry()}
 }
 
@@ -239,9 +275,10 @@ func (mr *MergeRequest) decide(r *Request, d *Decision, message string) {
 	case r.State == Pending && r.enough():
 		mr.move(r, EventApproved)
 	}
-	// A person waits: don't let an earlier "look again later" hold this up.
+	// A person waits: the forge is tried at once, also if it failed just now.
+	mr.ForgeAt = time.Time{}
 	if mr.LookAt.After(mr.Now) {
-		mr.LookAt = time.Time{}
+		mr.LookAt = mr.Now
 	}
 	mr.arrive(true)
 }

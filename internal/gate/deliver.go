@@ -169,6 +169,9 @@ func (mr *MergeRequest) shown(r *Request, m *Message, ref CardRef, digest, face 
 	}
 	m.Ref, m.Shown, m.Face, m.Tries = &ref, digest, face, 0
 	mr.ChatTries, mr.ChatAt = 0, time.Time{}
+	if mr.Tries == 0 {
+		mr.Error = ""
+	}
 	if sent {
 		mr.record(r, EntryMessage, struct {
 			Kind MessageKind `json:"kind"`
@@ -187,6 +190,14 @@ func (mr *MergeRequest) chatFailed(r *Request, m *Message, err error) {
 	m.Tries++
 	mr.Error = err.Error()
 	m.NotBefore = mr.Now.Add(backoff(m.Tries, err))
+	if errors.Is(err, ErrNotPermitted) {
+		if m.Ref == nil && !r.State.Followed() {
+			mr.letGo(r, m, err.Error()) // nothing was sent, and nobody needs it any more
+			return
+		}
+		// A call of a monthly quota each: soon at first, then once a day.
+		m.NotBefore = mr.Now.Add(min(personMax<<min(m.Tries-1, 10), 24*time.Hour))
+	}
 	var told *RetryAfter
 	if errors.As(err, &told) || errors.Is(err, ErrNotPermitted) {
 		return // about this message alone; the adapter itself holds back where the whole token has to wait
@@ -221,16 +232,18 @@ func (mr *MergeRequest) settled(r *Request, w *words.Words, p *rules) bool {
 
 // nextDue is when there is next something to do; zero: when something arrives.
 func (mr *MergeRequest) nextDue(w *words.Words, p *rules) time.Time {
-	due := mr.LookAt
-	if mr.Snapshot == nil && due.IsZero() {
-		due = mr.Now
-	}
-	if r, _ := mr.nextEffect(p); r != nil && mr.LookAt.IsZero() {
-		due = mr.Now
+	var due time.Time
+	switch r, _ := mr.nextEffect(p); {
+	case r != nil, mr.Snapshot == nil:
+		due = latest(mr.Now, mr.ForgeAt)
+	case !mr.LookAt.IsZero():
+		due = latest(mr.LookAt, mr.ForgeAt)
 	}
 	for _, c := range mr.Claims {
 		if c.Refused != "" {
 			due = earliest(due, latest(mr.ChatAt, mr.Now))
+		} else {
+			due = earliest(due, mr.Now.Add(retryMax)) // a look is on its way; nobody waits for ever
 		}
 	}
 	for _, r := range mr.Requests {

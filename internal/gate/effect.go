@@ -30,35 +30,69 @@ func (mr *MergeRequest) nextEffect(p *rules) (*Request, effectKind) {
 	return nil, ""
 }
 
+// effectOf is the next write that the request waits for. It is asked twice: to
+// see what is next, and, in the write that announces it, whether that still is.
 func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
-	merged := mr.Snapshot != nil && mr.Snapshot.State == ForgeMerged
+	underPolicy := r.PolicyHash == p.hash // else the people have to be looked up first
+	waits := mr.LookAt.After(mr.Now)      // for the forge, or for a person in it
 	switch r.State {
 	case Approved:
 		switch {
-		case !r.Approve.done():
+		case !r.Approve.done() && underPolicy:
 			return effectApprove
-		case r.Rule.OnApprove == policy.OnApproveMerge:
+		case !r.Approve.done():
+			return ""
+		case r.Rule.OnApprove != policy.OnApproveMerge:
+			return r.note(p)
+		case underPolicy && !waits && !r.expired(mr.Now):
 			return effectMerge
 		}
-		return r.note(p)
+	case BlockedNow:
+		// What no status of the forge shows to be mended can only be tried.
+		switch {
+		case !underPolicy || waits:
+		case !r.Approve.done():
+			return effectApprove
+		case r.onlyTrying() && mr.Snapshot.Merging.Class == MergeGo:
+			return effectMerge
+		}
 	case Rejected:
 		switch {
-		case r.Approve.tried() && !r.Retract.done():
+		case mr.toRetract(r):
 			return effectRetract
-		case r.Rule.OnReject == policy.OnRejectClose:
+		case r.Rule.OnReject == policy.OnRejectClose && underPolicy:
 			return effectClose
+		case r.Rule.OnReject != policy.OnRejectClose:
+			return r.note(p)
 		}
-		return r.note(p)
 	case MergedHere, ClosedHere:
 		return r.note(p)
-	case Pending, Superseded, Withdrawn, Expired:
-		// What was approved in the forge is not approved any more.
-		if r.Approve.tried() && !r.Retract.done() && !merged {
+	case Pending:
+		if mr.toRetract(r) {
 			return effectRetract
 		}
-	case BlockedNow:
+	case Superseded, Withdrawn, Expired:
+		switch {
+		case mr.toRetract(r):
+			return effectRetract
+		case r.rejection() != nil:
+			return r.note(p) // a push came before it was closed: why is still to be said
+		}
 	}
 	return ""
+}
+
+// toRetract says that the forge may still have mrgate's approval or auto-merge,
+// and must not.
+func (mr *MergeRequest) toRetract(r *Request) bool {
+	merged := mr.Snapshot != nil && mr.Snapshot.State == ForgeMerged
+	return r.Approve.tried() && !r.Retract.done() && !merged
+}
+
+// onlyTrying says that the request is blocked by something that only another try
+// can show to be mended.
+func (r *Request) onlyTrying() bool {
+	return r.Blocked.Reason == ReasonNotPermitted || r.Blocked.Reason == ReasonMergeError
 }
 
 // note is the effect of writing the note, if it is not written.
@@ -82,7 +116,7 @@ func (w *work) effect(ctx context.Context, r *Request, what effectKind) error {
 	case effectClose:
 		// A close takes no commit: without a fresh look it might close a push
 		// that nobody saw.
-		if ready, err := w.fresh(ctx, r.ID, Rejected); !ready {
+		if err := w.fresh(ctx); err != nil {
 			return err
 		}
 		return w.write(ctx, r.ID, what, func(ctx context.Context, mr *MergeRequest, r *Request) error {
@@ -99,25 +133,29 @@ func (w *work) effect(ctx context.Context, r *Request, what effectKind) error {
 }
 
 // fresh sees to it that the forge was read within the last two seconds and not
-// written to since, and says whether the request is still in the state.
-func (w *work) fresh(ctx context.Context, id int64, still State) (bool, error) {
+// written to since.
+func (w *work) fresh(ctx context.Context) error {
 	if w.read.IsZero() || time.Since(w.read) > freshFor {
-		if err := w.look(ctx); err != nil {
-			return false, err
-		}
+		return w.look(ctx)
 	}
-	r := w.mr.request(id)
-	return r != nil && r.State == still && !w.mr.LookAt.After(w.mr.Now), nil
+	return nil
 }
 
 // write is approve, close or retract: effects that either are done or fail.
 func (w *work) write(ctx context.Context, id int64, what effectKind, do func(context.Context, *MergeRequest, *Request) error) error {
-	if err := w.announce(func(mr *MergeRequest) { mr.request(id).effect(what).Tried = mr.Now }); err != nil {
+	still := false
+	err := w.announce(func(mr *MergeRequest) {
+		r := mr.request(id)
+		if still = r != nil && mr.effectOf(r, w.g.rules.Load()) == what; still {
+			r.effect(what).Tried = mr.Now
+		}
+	})
+	if err != nil || !still {
 		return err
 	}
 	c, cancel := call(ctx)
 	defer cancel()
-	err := do(c, w.mr, w.mr.request(id))
+	err = do(c, w.mr, w.mr.request(id))
 	w.read = time.Time{}
 	switch {
 	case err == nil:
@@ -125,7 +163,7 @@ func (w *work) write(ctx context.Context, id int64, what effectKind, do func(con
 	case errors.Is(err, ErrNotPermitted):
 		return w.refused(ctx, id, what, err)
 	}
-	return w.failed(ctx, string(what), err)
+	return w.fail(ctx, string(what), err)
 }
 
 // refused writes down that the forge will not have it until a person acts.
@@ -136,23 +174,32 @@ func (w *work) refused(ctx context.Context, id int64, what effectKind, err error
 			mr.block(mr.request(id), Mergeability{Class: MergeBlocked, Reason: ReasonNotPermitted, Detail: err.Error()})
 		})
 		return errors.Join(werr, errStop)
-	case effectRetract, effectNote:
-		// Nothing depends on these: say so in the log, and go on.
-		w.g.log.Warn("the forge refuses", "what", string(what), "merge_request", w.mr.Ref.String(), "err", err)
-		return w.change(func(mr *MergeRequest) { mr.did(mr.request(id), what, err.Error()) })
+	case effectNote, effectRetract:
+		// Nothing depends on a note; nor on an approval where nothing can be
+		// merged any more. After some tries it is said in the log, and let be.
+		open := w.mr.Snapshot.State == ForgeOpen || w.mr.Snapshot.State == ForgeLocked
+		if w.mr.Tries >= refusedEnough && (what == effectNote || !open) {
+			w.g.log.Warn("the forge refuses", "what", string(what), "merge_request", w.mr.Ref.String(), "err", err)
+			return w.change(func(mr *MergeRequest) { mr.did(mr.request(id), what, err.Error()) })
+		}
 	case effectMerge, effectClose:
 	}
-	return w.failed(ctx, string(what), err)
+	return w.fail(ctx, string(what), err)
 }
 
-// ReasonNotPermitted is the reason of a block that no merge status names: the
-// forge does not let mrgate's own account do it.
-const ReasonNotPermitted = "not_permitted"
+// refusedEnough is how often the forge may refuse what nothing depends on.
+const refusedEnough = 4
+
+// Reasons of a block that no merge status of the forge names.
+const (
+	ReasonNotPermitted       = "not_permitted"        // the forge does not let mrgate's own account do it
+	ReasonMergeError         = "merge_error"          // "it can be merged", and yet it was not
+	ReasonAutoMergeCancelled = "auto_merge_cancelled" // somebody took the forge's own auto-merge back
+)
 
 // did writes down an effect that is done, or given up with an error.
 func (mr *MergeRequest) did(r *Request, what effectKind, trouble string) {
 	r.effect(what).Done = mr.Now
-	mr.Tries, mr.Error = 0, ""
 	mr.record(r, EntryEffect, struct {
 		Effect effectKind `json:"effect"`
 		Head   CommitID   `json:"head"`
@@ -166,10 +213,15 @@ func (mr *MergeRequest) did(r *Request, what effectKind, trouble string) {
 		}
 		mr.move(r, EventClosed)
 	case effectRetract:
-		if r.State == Pending {
-			r.Approve, r.Merge, r.Retract, r.Scheduled = Effect{}, Effect{}, Effect{}, false
+		if r.State.Open() {
+			// Perhaps approved again: then all of it is to be done again.
+			r.Approve, r.Merge, r.Retract, r.Note, r.Scheduled = Effect{}, Effect{}, Effect{}, Effect{}, false
 		}
-	case effectApprove, effectMerge, effectNote:
+	case effectApprove:
+		if r.State == BlockedNow {
+			mr.LookAt = mr.Now // what else is in the way?
+		}
+	case effectMerge, effectNote:
 	}
 }
 
@@ -183,18 +235,21 @@ func (w *work) merge(ctx context.Context, id int64) error {
 	}
 	defer w.g.merges.unlock(project)
 
-	if ready, err := w.fresh(ctx, id, Approved); !ready {
+	if err := w.fresh(ctx); err != nil {
 		return err
 	}
 	var how MergeOptions
-	var go_ bool
+	now := false
 	err := w.announce(func(mr *MergeRequest) {
 		r := mr.request(id)
-		if how, go_ = mr.mayMerge(r); go_ {
+		if r == nil || mr.effectOf(r, w.g.rules.Load()) != effectMerge {
+			return // rejected, expired, another policy: while the lock was waited for
+		}
+		if how, now = mr.mayMerge(r); now {
 			r.Merge.Tried = mr.Now
 		}
 	})
-	if err != nil || !go_ {
+	if err != nil || !now {
 		return err
 	}
 	c, cancel := call(ctx)
@@ -205,7 +260,7 @@ func (w *work) merge(ctx context.Context, id int64) error {
 		if errors.Is(err, ErrNotPermitted) {
 			result, err = MergeResult{Status: Blocked, Why: Mergeability{Class: MergeBlocked, Reason: ReasonNotPermitted, Detail: err.Error()}}, nil
 		} else {
-			return w.failed(ctx, string(effectMerge), err)
+			return w.fail(ctx, string(effectMerge), err)
 		}
 	}
 	return w.change(func(mr *MergeRequest) { mr.mergeAnswered(mr.request(id), result) })
@@ -217,7 +272,7 @@ func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 	s := mr.Snapshot
 	how := MergeOptions{Squash: r.Rule.Merge.Squash, RemoveSourceBranch: r.Rule.Merge.RemoveSourceBranch}
 	if s.State != ForgeOpen || s.Head != r.Head || s.Target != r.Target || s.Draft {
-		mr.LookAt = mr.Now.Add(retryMin) // locked: a merge is under way
+		mr.lookAgain(r, soonMin, soonMax) // locked: a merge is under way
 		return how, false
 	}
 	class := s.Merging.Class
@@ -228,9 +283,14 @@ func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 	case MergeGo:
 		return how, true
 	case MergeCI:
-		if s.AutoMerge {
+		wait := r.Rule.Merge.WhenPipelineSucceeds
+		switch {
+		case s.AutoMerge:
 			r.Scheduled = true
-		} else if wait := r.Rule.Merge.WhenPipelineSucceeds; !r.Scheduled && (wait == nil || *wait) {
+		case r.Scheduled:
+			mr.block(r, Mergeability{Class: MergeBlocked, Reason: ReasonAutoMergeCancelled})
+			return how, false
+		case wait == nil || *wait:
 			how.WhenGreen = true
 			return how, true
 		}
@@ -239,6 +299,8 @@ func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 		mr.lookAgain(r, soonMin, soonMax)
 	case MergeBlocked:
 		mr.block(r, s.Merging)
+	default:
+		mr.lookAgain(r, personMin, personMax)
 	}
 	return how, false
 }
@@ -261,7 +323,10 @@ func (mr *MergeRequest) pipelineClass(r *Request) MergeClass {
 
 // mergeAnswered takes in what became of an attempt to merge.
 func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
-	mr.Tries, mr.Error = 0, ""
+	if r.State == BlockedNow && result.Status == Blocked && result.Why == r.Blocked {
+		mr.lookAgain(r, personMin, personMax)
+		return // as before, and said before
+	}
 	mr.record(r, EntryEffect, struct {
 		Effect effectKind  `json:"effect"`
 		Head   CommitID    `json:"head"`
@@ -278,19 +343,22 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 	}
 	// Somebody may have rejected it meanwhile. That comes too late if it is merged
 	// by now; else what it asks for is next, and not to be waited with.
-	if r.State != Approved && (result.Status != Merged || !r.State.Followed()) {
+	if r.State != Approved && r.State != BlockedNow && (result.Status != Merged || !r.State.Followed()) {
 		return
 	}
 	switch result.Status {
 	case Merged:
 		mr.move(r, EventMerged)
 	case Scheduled:
+		if r.State == BlockedNow {
+			mr.move(r, EventUnblocked)
+		}
 		mr.lookAgain(r, personMin, personMax)
 	case Computing:
 		// "It can be merged", and yet it was not: after a while, or with an error
 		// to show, that is for a person.
 		if why := result.Why; why.Class == MergeGo && (why.Detail != "" || mr.Now.Sub(r.DecidedAt) > stuckAfter) {
-			mr.block(r, Mergeability{Class: MergeBlocked, Reason: "merge_error", Detail: why.Detail})
+			mr.block(r, Mergeability{Class: MergeBlocked, Reason: ReasonMergeError, Detail: why.Detail})
 			return
 		}
 		mr.lookAgain(r, soonMin, soonMax)
@@ -306,33 +374,39 @@ func (mr *MergeRequest) block(r *Request, why Mergeability) {
 	if r.State != Approved && r.State != BlockedNow {
 		return // rejected while the forge was asked: nothing is blocked by this any more
 	}
-	r.Blocked = why
+	r.Blocked, r.Scheduled = why, false
 	if r.State != BlockedNow {
 		mr.move(r, EventBlocked)
 	}
 	mr.lookAgain(r, personMin, personMax)
 }
 
+// lookAgain has the forge read after a while, unless something that arrived wants
+// it sooner.
 func (mr *MergeRequest) lookAgain(r *Request, least, most time.Duration) {
-	mr.LookAt = mr.Now.Add(patience(mr.Now.Sub(r.DecidedAt), least, most))
+	mr.LookAt = earliest(mr.LookAt, mr.Now.Add(patience(mr.Now.Sub(r.DecidedAt), least, most)))
 }
 
 // note writes what was decided, by whom and why under the merge request: the
 // forge itself shows only mrgate's own account.
 func (w *work) note(ctx context.Context, id int64) error {
 	var n Note
+	still := false
 	mode := w.g.rules.Load().Note
 	err := w.announce(func(mr *MergeRequest) {
 		r := mr.request(id)
+		if still = r != nil && mr.effectOf(r, w.g.rules.Load()) == effectNote; !still {
+			return
+		}
 		n = Note{
-			Key:      fmt.Sprintf("%s-%d", r.Head.Short(), r.ID),
-			Body:     noteBody(mr, r, w.g.words),
+			Key:      noteKey(r),
+			Body:     noteBody(r, w.g.words),
 			Internal: mode == policy.NoteInternal || mode == policy.NoteAuto && (mr.Contents == nil || mr.Contents.Public),
 			Again:    r.Note.tried(),
 		}
 		r.Note.Tried = mr.Now
 	})
-	if err != nil {
+	if err != nil || !still {
 		return err
 	}
 	c, cancel := call(ctx)
@@ -343,13 +417,24 @@ func (w *work) note(ctx context.Context, id int64) error {
 	case errors.Is(err, ErrNotPermitted):
 		return w.refused(ctx, id, effectNote, err)
 	case err != nil:
-		return w.failed(ctx, string(effectNote), err)
+		return w.fail(ctx, string(effectNote), err)
 	}
 	return w.change(func(mr *MergeRequest) {
 		r := mr.request(id)
 		r.NoteRef = ref
 		mr.did(r, effectNote, "")
 	})
+}
+
+// noteKey names the note on this decision: after a lapse another one is written.
+func noteKey(r *Request) string {
+	var entry int64
+	for _, d := range r.Decisions {
+		if !d.Void && d.Entry != nil {
+			entry = d.Entry.Number
+		}
+	}
+	return fmt.Sprintf("%s-%d-%d", r.Head.Short(), r.ID, entry)
 }
 
 // request finds a loaded request by its number; nil: it is not loaded.

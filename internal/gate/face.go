@@ -77,7 +77,7 @@ func (r *Request) rejection() *Decision {
 
 // noteBody is the note under the merge request: a line for each decision that
 // counts. It is plain text; the forge's adapter sees to it that it stays that.
-func noteBody(_ *MergeRequest, r *Request, w *words.Words) string {
+func noteBody(r *Request, w *words.Words) string {
 	var lines []string
 	for _, d := range r.Decisions {
 		if d.Void {

@@ -285,7 +285,7 @@ func TestFaces(t *testing.T) {
 					checkFace(t, locale+" "+name, card)
 					shown[locale][name] = card
 				}
-				if body := noteBody(mr, r, faceWords(locale)); body != "" {
+				if body := noteBody(r, faceWords(locale)); body != "" {
 					note[locale] = body
 				}
 			}
@@ -474,7 +474,7 @@ func TestHostileFaces(t *testing.T) {
 				for name, m := range faceMessages(c) {
 					checkFace(t, fmt.Sprintf("%s %s %s %.10q", c.name, locale, name, evil), mr.face(r, m, faceWords(locale)))
 				}
-				for line := range strings.SplitSeq(noteBody(mr, r, faceWords(locale)), "\n") {
+				for line := range strings.SplitSeq(noteBody(r, faceWords(locale)), "\n") {
 					if line != "" && !strings.HasPrefix(line, "由") && !strings.HasPrefix(line, "Approved by") && !strings.HasPrefix(line, "Rejected by") {
 						t.Errorf("%s: a line of the note is somebody else's: %q", c.name, line)
 					}

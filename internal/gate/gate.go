@@ -109,8 +109,8 @@ func (mr *MergeRequest) look() {
 // often partial: what one leaves out is not compared.
 func (mr *MergeRequest) shows(hint *Snapshot) bool {
 	known := mr.Snapshot
-	if known == nil || hint == nil || mr.Tries > 0 {
-		return false
+	if known == nil || hint == nil || mr.Tries > 0 || !mr.ReadingAt.IsZero() {
+		return false // what is known is about to change
 	}
 	same := func(said, known string) bool { return said == "" || said == known }
 	if hint.State != known.State || hint.Draft != known.Draft ||

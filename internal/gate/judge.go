@@ -42,10 +42,13 @@ func (mr *MergeRequest) judge(v view) {
 	if v.contents != nil {
 		mr.Contents = v.contents
 	}
-	if !mr.LookAt.After(v.snapshot.ReadAt) {
+	if came := mr.LookAt; !came.After(v.snapshot.ReadAt) || came.After(mr.Now) {
 		mr.LookAt = time.Time{} // what came after the reading began is still to be looked at
 	}
-	mr.Tries, mr.Error = 0, ""
+	mr.ReadingAt = time.Time{}
+	if v.panel != nil {
+		mr.ChatTries = 0
+	}
 	if cur := mr.Current(); cur != nil {
 		mr.follow(cur, v)
 		mr.recount(cur, v)
@@ -104,10 +107,16 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 		mr.end(r, EventSuperseded, CauseReopened)
 	case v.rule == nil:
 		mr.end(r, EventWithdrawn, CauseNoRule)
-	case r.State == BlockedNow && s.Merging.Class != MergeBlocked:
+	case r.State == BlockedNow && (!r.Approve.done() || r.onlyTrying() && s.Merging.Class == MergeGo):
+		// Whether this is mended shows another try alone: see effectOf.
+	case r.State == BlockedNow && r.onlyTrying() && s.Merging.Class != MergeBlocked:
+		mr.lookAgain(r, soonMin, personMax)
+	case r.State == BlockedNow && s.Merging.Class != MergeBlocked && r.Blocked.Reason != ReasonAutoMergeCancelled:
 		mr.move(r, EventUnblocked)
-	case r.State == BlockedNow:
+	case r.State == BlockedNow && s.Merging.Class == MergeBlocked:
 		mr.block(r, s.Merging) // perhaps by something else now; and looked at again
+	case r.State == BlockedNow:
+		mr.lookAgain(r, personMin, personMax)
 	}
 }
 
@@ -117,7 +126,15 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 	if !r.State.Followed() || v.rule == nil || v.panel == nil || r.PolicyHash == v.rules.hash && !r.Panel.Blind {
 		return
 	}
-	r.Rule, r.PolicyHash, r.Panel = *v.rule, v.rules.hash, *v.panel
+	if v.panel.Blind && !r.Panel.Blind {
+		return // a shell without a chat knows nobody: the listener does this
+	}
+	rule := *v.rule
+	if r.ends() {
+		// What was decided on a card that promised no more than this stays no more.
+		rule.OnApprove, rule.OnReject = r.Rule.OnApprove, r.Rule.OnReject
+	}
+	r.Rule, r.PolicyHash, r.Panel = rule, v.rules.hash, *v.panel
 	for _, d := range r.Decisions {
 		may := r.mayApprove(d.Person)
 		if d.Via == viaOperator {
@@ -137,10 +154,19 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 
 // expire ends a request whose time is over.
 func (mr *MergeRequest) expire() {
-	if r := mr.Current(); r != nil && r.State.Open() && !r.ends() && !mr.Now.Before(r.ExpiresAt) {
+	if r := mr.Current(); r != nil && r.expired(mr.Now) {
 		mr.end(r, EventExpired, CauseTime)
 	}
 }
+
+// expired says that the time is over; not while a merge may be under way.
+func (r *Request) expired(now time.Time) bool {
+	merging := r.State == Approved && r.Merge.tried() && now.Sub(r.Merge.Tried) <= callTimeout
+	return r.State.Open() && !r.ends() && !now.Before(r.ExpiresAt) && !merging
+}
+
+// WhyNoRule begins a MergeRequest's Why that another policy may change.
+const WhyNoRule = "no rule"
 
 // open opens a request, if the merge request waits for one.
 func (mr *MergeRequest) open(v view) {
@@ -153,7 +179,7 @@ func (mr *MergeRequest) open(v view) {
 		mr.Why = "a draft"
 		return
 	case v.rule == nil:
-		mr.Why = fmt.Sprintf("no rule matches %s of %s", s.Target, s.Path)
+		mr.Why = fmt.Sprintf(WhyNoRule+" matches %s of %s", s.Target, s.Path)
 		return
 	case mr.asked(s, mr.Opening):
 		mr.Why = ""

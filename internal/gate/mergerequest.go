@@ -25,10 +25,13 @@ type MergeRequest struct {
 	DueAt time.Time // next work; while leased, the lease's end; zero: none. DueFirst: a person waits
 	Lease string    // the holder's token; "": nobody
 
+	LookAt    time.Time // when somebody wants the forge to be read; zero: nobody does
+	ReadingAt time.Time // a reading that is under way began then; zero: none is
+
 	// The forge and the chat have waiting times of their own: trouble with one
 	// never holds up the other.
-	LookAt    time.Time // when to read the forge, or to try it again; zero: no need
-	Tries     int       // failures of the forge in a row
+	ForgeAt   time.Time // not before: the forge failed
+	Tries     int       // how often in a row
 	ChatAt    time.Time // not before: the chat failed
 	ChatTries int
 	Error     string // the last one, for people
@@ -68,6 +71,14 @@ func (mr *MergeRequest) MessageByKey(key string) (*Request, *Message) {
 	}
 	return nil, nil
 }
+
+// wantsLook says that the forge is to be read now.
+func (mr *MergeRequest) wantsLook() bool {
+	return mr.Snapshot == nil || !mr.LookAt.IsZero() && !mr.LookAt.After(mr.Now)
+}
+
+// forgeRests says that the forge failed and is left alone.
+func (mr *MergeRequest) forgeRests() bool { return mr.ForgeAt.After(mr.Now) }
 
 // arrive notes that something new is there: first in line if a person waits.
 func (mr *MergeRequest) arrive(first bool) {

@@ -125,7 +125,7 @@ func (g *Gate) opened(ctx context.Context, ref Ref) (*MergeRequest, error) {
 			}
 		case mr.Current() != nil && mr.Snapshot != nil && !mr.Snapshot.ReadAt.Before(since):
 			return mr, nil
-		case mr.Error != "":
+		case mr.ForgeAt.After(since) && mr.Error != "":
 			return mr, errors.New(mr.Error)
 		}
 	}
@@ -173,9 +173,6 @@ func (mr *MergeRequest) order(id int64, o Order) error {
 	switch {
 	case o.Verdict == Approve && r.State == Rejected, o.Verdict == Reject && r.State == Rejected:
 		return errOvertaken
-	case o.Verdict == Approve && (r.State == Approved || r.State == BlockedNow):
-		mr.arrive(true)
-		return nil // approved already: what is left is the merge
 	case o.Verdict == Reject && r.State == Approved && r.ends():
 		return errOvertaken
 	}
@@ -253,15 +250,12 @@ func (g *Gate) workOn(ctx context.Context, ref Ref) (*MergeRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !mr.DueAt.IsZero() && !mr.DueAt.After(mr.Now) || mr.Lease == "" && mr.DueAt.Equal(DueFirst()) {
+	if what, _ := mr.nextEffect(g.rules.Load()); !mr.forgeRests() && (what != nil || mr.wantsLook()) {
 		claimed, err := g.store.ClaimRow(ctx, by, rand.Text(), leaseFor)
 		switch {
 		case err == nil:
 			g.reconcile(ctx, claimed)
-			if g.chat != nil {
-				return g.store.Peek(context.WithoutCancel(ctx), by)
-			}
-			// What is due now may be messages, which are not ours: don't spin.
+			return g.store.Peek(context.WithoutCancel(ctx), by)
 		case !errors.Is(err, ErrBusy):
 			return mr, err
 		}

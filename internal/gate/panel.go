@@ -47,21 +47,21 @@ func (p *Panel) bars(person string) bar {
 	return bar{}
 }
 
-// panel looks up whom a request under the rule concerns.
-func (g *Gate) panel(ctx context.Context, rule *policy.Rule, s *Snapshot, c *Contents) (Panel, error) {
-	p := g.rules.Load()
-	if g.chat == nil {
-		panel := seat(p.Policy, rule, s, c, nil)
+// panel looks up whom a request under the view's rule concerns.
+func (w *work) panel(ctx context.Context, v *view) (Panel, error) {
+	p, rule, s, c := v.rules.Policy, v.rule, v.snapshot, v.contents
+	if w.g.chat == nil {
+		panel := seat(p, rule, s, c, nil)
 		panel.Blind = true
 		return panel, nil
 	}
-	people, err := g.resolve(ctx, concerned(p.Policy, rule, s, c))
+	people, err := w.resolve(ctx, concerned(p, rule, s, c))
 	if err != nil {
 		return Panel{}, err
 	}
-	panel := seat(p.Policy, rule, s, c, people)
+	panel := seat(p, rule, s, c, people)
 	if len(panel.Unsure) > 0 {
-		if panel.Told, err = g.told(ctx, p.Policy, panel.Approvers); err != nil {
+		if panel.Told, err = w.told(ctx, p, panel.Approvers); err != nil {
 			return Panel{}, err
 		}
 	}
@@ -171,12 +171,12 @@ func (p *Panel) asked(rule *policy.Rule, people map[policy.Identity]Person, revi
 }
 
 // told gives the approvers of whom `users` says who they are in the forge.
-func (g *Gate) told(ctx context.Context, p *policy.Policy, approvers []Member) ([]string, error) {
+func (w *work) told(ctx context.Context, p *policy.Policy, approvers []Member) ([]string, error) {
 	var ids []policy.Identity
 	for _, id := range p.Users {
 		ids = append(ids, id)
 	}
-	people, err := g.resolve(ctx, ids)
+	people, err := w.resolve(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,8 @@ func emailOf(by Committer) (policy.Identity, bool) {
 
 // resolve asks what is stored, then the chat's directory. If the directory
 // cannot be asked, what it said before is good enough.
-func (g *Gate) resolve(ctx context.Context, ids []policy.Identity) (map[policy.Identity]Person, error) {
+func (w *work) resolve(ctx context.Context, ids []policy.Identity) (map[policy.Identity]Person, error) {
+	g := w.g
 	known, err := g.store.People(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read the directory: %w", err)
@@ -220,9 +221,12 @@ func (g *Gate) resolve(ctx context.Context, ids []policy.Identity) (map[policy.I
 	if len(ask) == 0 {
 		return people, nil
 	}
-	call, cancel := context.WithTimeout(ctx, callTimeout)
+	if err := w.renew(); err != nil {
+		return nil, err
+	}
+	c, cancel := call(ctx)
 	defer cancel()
-	answers, err := g.chat.Resolve(call, ask)
+	answers, err := g.chat.Resolve(c, ask)
 	if err != nil {
 		if !missing {
 			g.log.Warn("the chat's directory does not answer; what it said before is used", "err", err)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"mrgate/internal/words"
 )
 
 // work is one worker's pass over one merge request, under its lease.
@@ -22,7 +24,8 @@ type work struct {
 
 	cancel atomic.Pointer[context.CancelFunc] // of the messages being written; nil: none are
 
-	read time.Time // when the forge was last read in this pass; zero: not, or written to since
+	read   time.Time // when the forge was last read in this pass; zero: not, or written to since
+	failed bool      // the forge failed in this pass
 }
 
 // errStop ends a pass: the row is left as it is, and says itself when it is next due.
@@ -34,7 +37,7 @@ var errStop = errors.New("stop")
 func (g *Gate) reconcile(ctx context.Context, mr *MergeRequest) {
 	w := &work{g: g, mr: mr, lease: Lease{Row: mr.ID, Token: mr.Lease, For: leaseFor}, seen: mr.Wake}
 	g.atWork.Store(mr.ID, w)
-	defer g.atWork.Delete(mr.ID)
+	defer g.atWork.CompareAndDelete(mr.ID, w)
 
 	err := w.forge(ctx)
 	if err == nil {
@@ -45,6 +48,9 @@ func (g *Gate) reconcile(ctx context.Context, mr *MergeRequest) {
 	}
 	switch {
 	case err == nil:
+		if due := w.mr.DueAt; !due.IsZero() && !due.After(w.mr.Now) {
+			g.nudge(0) // something arrived meanwhile; the runner may be asleep
+		}
 	case errors.Is(err, ErrLeaseLost):
 		g.log.Info("another worker took over", "merge_request", mr.Ref.String())
 	default:
@@ -91,22 +97,26 @@ func call(ctx context.Context) (context.Context, context.CancelFunc) {
 // forge does all there is to do with the forge now. Trouble with it is written
 // down; an error is trouble with the database.
 func (w *work) forge(ctx context.Context) error {
-	if r := w.mr.Current(); r != nil && r.State.Open() && !r.ends() && !w.mr.Now.Before(r.ExpiresAt) {
+	if r := w.mr.Current(); r != nil && r.expired(w.mr.Now) {
 		if err := w.change(func(mr *MergeRequest) { mr.expire() }); err != nil {
 			return err
 		}
 	}
-	if w.mr.Snapshot == nil || !w.mr.LookAt.IsZero() && !w.mr.LookAt.After(w.mr.Now) {
-		if err := w.look(ctx); err != nil {
-			return unlessStop(err)
-		}
-	}
-	return unlessStop(w.act(ctx))
-}
-
-func unlessStop(err error) error {
-	if errors.Is(err, errStop) {
+	if w.mr.forgeRests() {
 		return nil
+	}
+	var err error
+	if w.mr.wantsLook() {
+		err = w.look(ctx)
+	}
+	if err == nil {
+		err = w.act(ctx)
+	}
+	switch {
+	case errors.Is(err, errStop):
+		return nil
+	case err == nil && !w.failed && w.mr.Tries > 0:
+		return w.change(func(mr *MergeRequest) { mr.Tries, mr.ForgeAt, mr.Error = 0, time.Time{}, "" })
 	}
 	return err
 }
@@ -114,36 +124,43 @@ func unlessStop(err error) error {
 // look reads the forge and judges.
 func (w *work) look(ctx context.Context) error {
 	began, ref := w.mr.Now, w.mr.Ref
-	if err := w.announce(func(mr *MergeRequest) { began = mr.Now }); err != nil {
+	err := w.announce(func(mr *MergeRequest) { began, mr.ReadingAt = mr.Now, mr.Now })
+	if err != nil {
 		return err
 	}
 	c, cancel := call(ctx)
 	s, err := w.g.forge.Get(c, ref)
 	cancel()
 	if err != nil {
-		return w.failed(ctx, "read", err)
+		return w.fail(ctx, "read", err)
 	}
-	read := time.Now()
+	w.read = time.Now()
 	s.ReadAt = began
 	v := w.g.view(&s, ref)
 	trouble := w.lookUp(ctx, &v)
-
-	err = w.change(func(mr *MergeRequest) {
-		mr.judge(v)
-		if trouble != nil && mr.Why != "" {
-			mr.wait(trouble)
-		}
-	})
-	if err != nil {
+	if errors.Is(trouble, ErrLeaseLost) {
+		return trouble
+	}
+	if err := w.change(func(mr *MergeRequest) { mr.judge(v) }); err != nil {
 		return err
 	}
-	w.read = read
-	if trouble != nil {
-		w.read = time.Time{}
-		w.warn("look up a merge request", trouble)
-	}
 	w.foretell(v)
-	return nil
+	if trouble == nil {
+		return nil
+	}
+	// What the judge could do without it is done, and may go on: a request that
+	// a push superseded is taken back also while the chat's directory is down.
+	if chat := (*chatTrouble)(nil); errors.As(trouble, &chat) && ctx.Err() == nil {
+		err := w.change(func(mr *MergeRequest) {
+			mr.ChatTries++
+			mr.Error = trouble.Error()
+			mr.LookAt = mr.Now.Add(backoff(mr.ChatTries, trouble))
+		})
+		w.warn("look up people", trouble, w.mr.LookAt)
+		return err
+	}
+	w.read = time.Time{}
+	return w.fail(ctx, "look up a merge request", trouble)
 }
 
 func (g *Gate) view(s *Snapshot, ref Ref) view {
@@ -164,6 +181,9 @@ func (w *work) lookUp(ctx context.Context, v *view) error {
 	}
 	contents := mr.Contents
 	if contents == nil || contents.Head != s.Head || contents.Size == nil {
+		if err := w.renew(); err != nil {
+			return err
+		}
 		c, cancel := call(ctx)
 		read, err := w.g.forge.Contents(c, mr.Ref, s.Path, s.Head)
 		cancel()
@@ -173,7 +193,7 @@ func (w *work) lookUp(ctx context.Context, v *view) error {
 		contents = &read
 	}
 	v.contents = contents
-	panel, err := w.g.panel(ctx, v.rule, s, contents)
+	panel, err := w.panel(ctx, v)
 	if err != nil {
 		return err
 	}
@@ -206,9 +226,6 @@ func (w *work) foretell(v view) {
 // has to be waited for.
 func (w *work) act(ctx context.Context) error {
 	for range 20 { // more steps than any request has; a row that wants more comes back
-		if w.mr.LookAt.After(w.mr.Now) {
-			return nil
-		}
 		r, what := w.mr.nextEffect(w.g.rules.Load())
 		if r == nil {
 			return nil
@@ -220,32 +237,50 @@ func (w *work) act(ctx context.Context) error {
 	return nil
 }
 
-// failed writes down that the forge failed, and ends the work with it for now.
-func (w *work) failed(ctx context.Context, what string, err error) error {
+// renew renews the lease before a call that changes nothing.
+func (w *work) renew() error { return w.announce(func(*MergeRequest) {}) }
+
+// fail writes down that the forge failed, and ends the work with it for now.
+func (w *work) fail(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		// mrgate is told to end: nobody's fault, and to be gone on with at once.
 		return errors.Join(w.change(func(mr *MergeRequest) { mr.LookAt = mr.Now }), errStop)
 	}
-	if werr := w.change(func(mr *MergeRequest) { mr.wait(err) }); werr != nil {
+	w.failed = true
+	if werr := w.change(func(mr *MergeRequest) { mr.rest(err, w.g.words) }); werr != nil {
 		return werr
 	}
-	w.warn(what, err)
+	w.warn(what, err, w.mr.ForgeAt)
 	return errStop
 }
 
-func (w *work) warn(what string, err error) {
+func (w *work) warn(what string, err error, again time.Time) {
 	w.g.log.LogAttrs(context.Background(), slog.LevelWarn, "not done yet; it will be tried again",
 		slog.String("what", what), slog.String("merge_request", w.mr.Ref.String()), slog.Any("err", err),
-		slog.Duration("in", w.mr.LookAt.Sub(w.mr.Now).Round(time.Millisecond)))
+		slog.Duration("in", again.Sub(w.mr.Now).Round(time.Millisecond)))
 }
 
-// wait has the forge left alone for a while after err.
-func (mr *MergeRequest) wait(err error) {
+// goneAfter is how many times in a row a merge request may not be found before
+// it counts as gone: a renamed project and a new one's caches take a moment.
+const goneAfter = 3
+
+// rest has the forge left alone for a while after err, and then read: whatever
+// was tried, nobody knows what became of it.
+func (mr *MergeRequest) rest(err error, w *words.Words) {
 	mr.Tries++
 	mr.Error = err.Error()
-	mr.LookAt = mr.Now.Add(backoff(mr.Tries, err))
-	if errors.Is(err, ErrHeadMoved) && mr.Tries == 1 {
-		mr.LookAt = mr.Now // there is something new to see
+	mr.ReadingAt = time.Time{}
+	mr.LookAt = mr.Now
+	mr.ForgeAt = mr.Now.Add(backoff(mr.Tries, err))
+	switch {
+	case errors.Is(err, ErrHeadMoved) && mr.Tries == 1:
+		mr.ForgeAt = mr.Now // there is something new to see
+	case errors.Is(err, ErrNotFound) && mr.Tries >= goneAfter:
+		for _, c := range mr.Claims {
+			if c.Origin != nil {
+				c.Refused = w.ToastUnknownCard()
+			}
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ func (g *Gate) Run(ctx context.Context) error {
 		mrs, err := g.claim(ctx, n)
 		if err != nil && ctx.Err() == nil {
 			g.log.Error("cannot take work from the database", "err", err)
+			pause(ctx, pollEvery) // it says what is due, and takes no writes
 		}
 		for range n - len(mrs) {
 			free <- struct{}{}
@@ -63,6 +64,15 @@ func (g *Gate) Run(ctx context.Context) error {
 		<-ended
 	}
 	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // take takes all free workers.

@@ -40,7 +40,8 @@ type Store interface {
 
 	// Policy notes that the policy with this hash and text is in force from now
 	// on, and makes every merge request due, with a look, that has a followed
-	// request under another policy.
+	// request under another policy, or, if it is another one, whose Why begins
+	// with WhyNoRule.
 	Policy(ctx context.Context, hash, text string) error
 
 	// InForce is the hash of the policy that Policy noted last; "": none was.

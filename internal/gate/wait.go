@@ -33,18 +33,23 @@ const (
 
 // backoff is how long to wait after the tries-th failure in a row: doubling,
 // with a fifth of it at random so that many rows don't come back at once; or
-// what the other side asked for.
+// what the other side asked for. What only a person can mend is tried more
+// rarely, and what is not there (any more) hardly at all.
 func backoff(tries int, err error) time.Duration {
 	var told *RetryAfter
 	if errors.As(err, &told) && told.After > 0 {
 		return told.After
 	}
-	if errors.Is(err, ErrNotPermitted) {
-		return personMax
+	least, most := retryMin, retryMax
+	switch {
+	case errors.Is(err, ErrNotPermitted):
+		least, most = personMax, time.Hour
+	case errors.Is(err, ErrNotFound):
+		least, most = retryMin, 24*time.Hour
 	}
-	d := retryMax
-	if tries < 10 {
-		d = min(retryMin<<max(tries-1, 0), retryMax)
+	d := most
+	if tries < 20 {
+		d = min(least<<max(tries-1, 0), most)
 	}
 	return d - time.Duration(rand.Int64N(int64(d)/5)) //nolint:gosec // spreads load, hides nothing
 }

@@ -253,16 +253,19 @@ func withGuest(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, guestKey{}, conn)
 }
 
-// arrived follows a request whose header has come, until all of it has.
-func arrived(r *http.Request) {
+// arrived follows a request whose header has come, until all of it has. What it
+// gives is for the handler: net/http wants to find its own body where it put it.
+func arrived(r *http.Request) *http.Request {
 	g, ok := r.Context().Value(guestKey{}).(*guest)
 	if !ok {
-		return
+		return r
 	}
 	g.headerRead()
 	if r.ContentLength == 0 {
 		g.allRead()
-		return
+		return r
 	}
+	r = r.WithContext(r.Context())
 	r.Body = &body{r.Body, g}
+	return r
 }

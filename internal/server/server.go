@@ -128,7 +128,7 @@ func mount(routes map[string]http.Handler, log *slog.Logger) http.Handler {
 			http.Error(w, "too many header lines", http.StatusRequestHeaderFieldsTooLarge)
 			return
 		}
-		arrived(r)
+		r = arrived(r)
 		_, pattern := mux.Handler(r)
 		if asked := r.URL.EscapedPath(); pattern == "" || path.Clean(asked) != asked { // ServeMux would redirect
 			http.NotFound(w, r)

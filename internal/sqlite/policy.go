@@ -5,9 +5,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"mrgate/internal/gate"
 )
 
 const newestPolicy = `SELECT hash FROM policy WHERE id = (SELECT MAX(id) FROM policy)`
+
+// lookNow has rows looked at now (?1); which, follows.
+const lookNow = `UPDATE merge_request SET
+	wake = wake + 1,
+	look_at = MIN(COALESCE(look_at, ?1), ?1),
+	due_at = CASE WHEN lease <> '' THEN due_at ELSE MIN(COALESCE(due_at, ?1), ?1) END `
 
 // Policy notes that the policy with this hash and text is in force from now on,
 // and makes every merge request due, with a look, that has a followed request
@@ -23,22 +31,23 @@ func (s *Store) Policy(ctx context.Context, hash, text string) error {
 				hash, text, tx.now.UnixMilli()); err != nil {
 				return err
 			}
+			// Perhaps a rule covers them now.
+			if err := tx.write(ctx, lookNow+`WHERE why <> '' AND why >= CAST(?2 AS TEXT) AND why < CAST(?2 AS TEXT) || CHAR(1114111)`,
+				tx.now.UnixMilli(), gate.WhyNoRule); err != nil {
+				return err
+			}
 		}
 		// An old request that was rejected, and asked again about, is settled and
 		// no longer the latest: nobody follows it. While a row is leased, due_at
 		// is the lease's end; its holder sees that wake has moved.
-		err = tx.write(ctx, `
-			UPDATE merge_request SET
-				wake = wake + 1,
-				look_at = MIN(COALESCE(look_at, ?2), ?2),
-				due_at = CASE WHEN lease <> '' THEN due_at ELSE MIN(COALESCE(due_at, ?2), ?2) END
+		err = tx.write(ctx, lookNow+`
 			WHERE id IN (
 				SELECT merge_request FROM request
 				WHERE state IN ('pending', 'approved', 'blocked', 'rejected')
-					AND policy_hash <> ?1
+					AND policy_hash <> ?2
 					AND (settled = 0 OR seq = (
 						SELECT MAX(later.seq) FROM request AS later WHERE later.merge_request = request.merge_request)))`,
-			hash, tx.now.UnixMilli())
+			tx.now.UnixMilli(), hash)
 		return err
 	})
 	if err != nil {

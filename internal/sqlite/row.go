@@ -94,6 +94,8 @@ func mergeRequestFields(mr *gate.MergeRequest) []field {
 		{"due_at", moment{&mr.DueAt}},
 		{"lease", text[string]{&mr.Lease}},
 		{"look_at", moment{&mr.LookAt}},
+		{"reading_at", moment{&mr.ReadingAt}},
+		{"forge_at", moment{&mr.ForgeAt}},
 		{"tries", number[int]{&mr.Tries}},
 		{"chat_at", moment{&mr.ChatAt}},
 		{"chat_tries", number[int]{&mr.ChatTries}},

@@ -51,7 +51,7 @@ type ChatMessage struct {
 
 // Click is a press of a button on the message as it is shown now.
 func (m ChatMessage) Click(action gate.ActionID, by gate.Person, text string) gate.Click {
-	return gate.Click{Key: m.Card.Key, Action: action, By: by, Text: text}
+	return gate.Click{Key: m.Card.Key, Action: action, By: by, Text: text, Ref: &gate.CardRef{Data: m.Ref.Data, Left: -1}}
 }
 
 // Answered has a message show the card of an answer to a click, as the chat does.

@@ -17,6 +17,8 @@ CREATE TABLE merge_request (
 	due_at       INTEGER,                         -- while leased, the lease's end: one column, so that the timer asks for one minimum
 	lease        TEXT    NOT NULL,
 	look_at      INTEGER,
+	reading_at   INTEGER,
+	forge_at     INTEGER,
 	tries        INTEGER NOT NULL,
 	chat_at      INTEGER,
 	chat_tries   INTEGER NOT NULL,
@@ -24,6 +26,7 @@ CREATE TABLE merge_request (
 	UNIQUE (project, number, forge) -- in this order, to find a project's
 ) STRICT;
 
+CREATE INDEX merge_request_why ON merge_request (why) WHERE why <> '';
 CREATE INDEX merge_request_due ON merge_request (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX merge_request_path ON merge_request (path, number);
 CREATE INDEX merge_request_merge_commit ON merge_request (merge_commit) WHERE merge_commit <> '';
