@@ -157,9 +157,10 @@ func TestOversizedBodies(t *testing.T) {
 func (w *world) livesOn(l *listener) {
 	w.t.Helper()
 	mr := w.open()
-	before := len(w.cards(w.alice))
+	before, told := len(w.cards(w.alice)), len(w.feishu.MessagesTo(w.bob.OpenID))
 	w.webhook(l, mr.IID, "open")
 	w.eventually("Alice is asked", func() bool { return len(w.cards(w.alice)) > before })
+	w.eventually("the author is told", func() bool { return len(w.feishu.MessagesTo(w.bob.OpenID)) > told })
 	a, err := w.tryClick(l, w.alice, w.newest(w.alice).ID, "approve", "")
 	if err != nil {
 		w.t.Fatalf("the click was not answered: %v", err)
@@ -439,9 +440,10 @@ func TestMemoryStaysSmallWhileManyAttack(t *testing.T) {
 				t.Helper()
 				began := time.Now()
 				mr := w.open()
-				n := len(w.cards(w.alice))
+				n, told := len(w.cards(w.alice)), len(w.feishu.MessagesTo(w.bob.OpenID))
 				webhook(mr.IID)
 				w.eventually("Alice is asked", func() bool { return len(w.cards(w.alice)) > n })
+				w.eventually("the author is told", func() bool { return len(w.feishu.MessagesTo(w.bob.OpenID)) > told })
 				a, err := w.tryClick(l, w.alice, w.newest(w.alice).ID, "approve", "")
 				if err != nil {
 					t.Fatalf("%s: the click was not answered: %v", when, err)

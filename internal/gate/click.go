@@ -137,7 +137,7 @@ func (mr *MergeRequest) answer(r *Request, m *Message, w *words.Words, kind Answ
 		// Where nothing else will change the card soon, it is shown once more, in
 		// case that the answer does not arrive; and after two clicks in a row,
 		// since nobody knows which of the answers arrives last.
-		if r.State == Pending || r.State == Expired || held {
+		if r.State == Pending || r.State == Expired || r.State.Followed() && r.ends() || held {
 			m.Shown = ""
 			mr.arrive(false)
 		}

@@ -272,7 +272,7 @@ func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 	s := mr.Snapshot
 	how := MergeOptions{Squash: r.Rule.Merge.Squash, RemoveSourceBranch: r.Rule.Merge.RemoveSourceBranch}
 	if s.State != ForgeOpen || s.Head != r.Head || s.Target != r.Target || s.Draft {
-		mr.lookAgain(r, soonMin, soonMax) // locked: a merge is under way
+		mr.lookAgain(soonMin, soonMax) // locked: a merge is under way
 		return how, false
 	}
 	class := s.Merging.Class
@@ -294,13 +294,13 @@ func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 			how.WhenGreen = true
 			return how, true
 		}
-		mr.lookAgain(r, soonMin, personMax)
+		mr.lookAgain(soonMin, personMax)
 	case MergeSoon:
-		mr.lookAgain(r, soonMin, soonMax)
+		mr.lookAgain(soonMin, soonMax)
 	case MergeBlocked:
 		mr.block(r, s.Merging)
 	default:
-		mr.lookAgain(r, personMin, personMax)
+		mr.lookAgain(personMin, personMax)
 	}
 	return how, false
 }
@@ -324,7 +324,7 @@ func (mr *MergeRequest) pipelineClass(r *Request) MergeClass {
 // mergeAnswered takes in what became of an attempt to merge.
 func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 	if r.State == BlockedNow && result.Status == Blocked && result.Why == r.Blocked {
-		mr.lookAgain(r, personMin, personMax)
+		mr.lookAgain(personMin, personMax)
 		return // as before, and said before
 	}
 	mr.record(r, EntryEffect, struct {
@@ -346,6 +346,9 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 	if r.State != Approved && r.State != BlockedNow && (result.Status != Merged || !r.State.Followed()) {
 		return
 	}
+	if why := result.Why; why.Class != "" && why.Class != mr.Snapshot.Merging.Class {
+		mr.Snapshot.Merging, mr.Snapshot.Since = why, mr.Now
+	}
 	switch result.Status {
 	case Merged:
 		mr.move(r, EventMerged)
@@ -353,7 +356,7 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 		if r.State == BlockedNow {
 			mr.move(r, EventUnblocked)
 		}
-		mr.lookAgain(r, personMin, personMax)
+		mr.lookAgain(personMin, personMax)
 	case Computing:
 		// "It can be merged", and yet it was not: after a while, or with an error
 		// to show, that is for a person.
@@ -361,7 +364,7 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 			mr.block(r, Mergeability{Class: MergeBlocked, Reason: ReasonMergeError, Detail: why.Detail})
 			return
 		}
-		mr.lookAgain(r, soonMin, soonMax)
+		mr.lookAgain(soonMin, soonMax)
 	case Blocked:
 		mr.block(r, result.Why)
 	case Moved:
@@ -378,13 +381,13 @@ func (mr *MergeRequest) block(r *Request, why Mergeability) {
 	if r.State != BlockedNow {
 		mr.move(r, EventBlocked)
 	}
-	mr.lookAgain(r, personMin, personMax)
+	mr.lookAgain(personMin, personMax)
 }
 
 // lookAgain has the forge read after a while, unless something that arrived wants
 // it sooner.
-func (mr *MergeRequest) lookAgain(r *Request, least, most time.Duration) {
-	mr.LookAt = earliest(mr.LookAt, mr.Now.Add(patience(mr.Now.Sub(r.DecidedAt), least, most)))
+func (mr *MergeRequest) lookAgain(least, most time.Duration) {
+	mr.LookAt = earliest(mr.LookAt, mr.Now.Add(patience(mr.Now.Sub(mr.Snapshot.Since), least, most)))
 }
 
 // note writes what was decided, by whom and why under the merge request: the

@@ -85,7 +85,11 @@ func (g *Gate) Look(ctx context.Context, hint Hint) (string, error) {
 		return "nothing new", nil
 	}
 	err = g.store.Change(ctx, By{Ref: &hint.Ref}, func(mr *MergeRequest) error {
-		mr.look()
+		if s := hint.Snapshot; mr.Snapshot == nil && mr.LookAt.IsZero() && s != nil && s.Merging.Class == MergeSoon {
+			mr.lookSoon()
+		} else {
+			mr.look()
+		}
 		return nil
 	})
 	if err != nil {
@@ -93,6 +97,16 @@ func (g *Gate) Look(ctx context.Context, hint Hint) (string, error) {
 	}
 	g.nudge(0)
 	return "looking", nil
+}
+
+// lookSoon makes a new merge request due to be read in a moment: the forge says
+// itself that it is still preparing it, and has no size to tell yet.
+func (mr *MergeRequest) lookSoon() {
+	mr.Wake++
+	mr.LookAt = mr.Now.Add(soonMin)
+	if mr.Lease == "" {
+		mr.DueAt = earliest(mr.DueAt, mr.LookAt)
+	}
 }
 
 // look makes the merge request due to be read.

@@ -34,9 +34,12 @@ type view struct {
 // requests. It is pure.
 func (mr *MergeRequest) judge(v view) {
 	mr.Opening = mr.openingAfter(v.snapshot)
-	v.snapshot.SeenAt = v.snapshot.ReadAt
+	v.snapshot.SeenAt, v.snapshot.Since = v.snapshot.ReadAt, v.snapshot.ReadAt
 	if was := mr.Snapshot; was != nil && was.Head == v.snapshot.Head {
 		v.snapshot.SeenAt = was.SeenAt
+		if was.State == v.snapshot.State && was.Merging.Class == v.snapshot.Merging.Class {
+			v.snapshot.Since = was.Since
+		}
 	}
 	mr.Snapshot = v.snapshot
 	if v.contents != nil {
@@ -110,13 +113,13 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 	case r.State == BlockedNow && (!r.Approve.done() || r.onlyTrying() && s.Merging.Class == MergeGo):
 		// Whether this is mended shows another try alone: see effectOf.
 	case r.State == BlockedNow && r.onlyTrying() && s.Merging.Class != MergeBlocked:
-		mr.lookAgain(r, soonMin, personMax)
+		mr.lookAgain(soonMin, personMax)
 	case r.State == BlockedNow && s.Merging.Class != MergeBlocked && r.Blocked.Reason != ReasonAutoMergeCancelled:
 		mr.move(r, EventUnblocked)
 	case r.State == BlockedNow && s.Merging.Class == MergeBlocked:
 		mr.block(r, s.Merging) // perhaps by something else now; and looked at again
 	case r.State == BlockedNow:
-		mr.lookAgain(r, personMin, personMax)
+		mr.lookAgain(personMin, personMax)
 	}
 }
 

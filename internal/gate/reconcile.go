@@ -291,6 +291,9 @@ func (w *work) finish() error {
 		for _, r := range mr.Requests {
 			r.Settled = mr.settled(r, w.g.words, rules)
 		}
+		if mr.Tries == 0 && mr.LookAt.IsZero() && !mr.behind(w.g.words) {
+			mr.Error = "" // whatever failed is not wanted any more
+		}
 		mr.Lease = ""
 		mr.DueAt = mr.nextDue(w.g.words, rules)
 		if mr.Wake != w.seen {

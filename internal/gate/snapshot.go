@@ -50,8 +50,10 @@ type Snapshot struct {
 
 	// ReadAt is when the reading began, by the store's clock.
 	ReadAt time.Time `json:"read_at,omitzero"`
-	// SeenAt is when this head was first read.
+	// SeenAt is when this head was first read, Since when it was first read with
+	// this State and class of Merging.
 	SeenAt time.Time `json:"seen_at,omitzero"`
+	Since  time.Time `json:"since,omitzero"`
 }
 
 // Ready says that a request can be open for what the snapshot shows.
