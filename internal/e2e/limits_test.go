@@ -18,12 +18,14 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mrgate/internal/feishusim"
 )
 
 const (
 	mostMemory = 100 << 20
-	// largest is the longest body that is sent several times at once: of 24 MB,
-	// two that are read and checked take 145 MiB in all.
+	// largest is the longest body that is sent several times at once: with 24 MB,
+	// what reading and checking two of them takes is 145 MiB in all.
 	largest = 4 << 20
 	// gone is how long a connection that does nothing may stay.
 	gone = 25 * time.Second
@@ -161,12 +163,24 @@ func (w *world) livesOn(l *listener) {
 	w.webhook(l, mr.IID, "open")
 	w.eventually("Alice is asked", func() bool { return len(w.cards(w.alice)) > before })
 	w.eventually("the author is told", func() bool { return len(w.feishu.MessagesTo(w.bob.OpenID)) > told })
-	a, err := w.tryClick(l, w.alice, w.newest(w.alice).ID, "approve", "")
-	if err != nil {
-		w.t.Fatalf("the click was not answered: %v", err)
-	}
-	says(w.t, a.Toast, "success", "Approved, merging")
+	w.approves(l, w.alice)
 	w.eventually("it is merged", func() bool { return w.mr(mr.IID).State == "merged" })
+}
+
+// approves clicks on the newest card, which the listener may not yet know to
+// have been sent; then once more.
+func (w *world) approves(l *listener, who feishusim.User) feishusim.Answer {
+	w.t.Helper()
+	var a feishusim.Answer
+	w.eventually("the click is taken", func() bool {
+		var err error
+		if a, err = w.tryClick(l, who, w.newest(who).ID, "approve", ""); err != nil {
+			w.t.Fatalf("the click was not answered: %v", err)
+		}
+		return a.Toast == nil || !strings.Contains(a.Toast.Content, "decide on the updated card")
+	})
+	says(w.t, a.Toast, "success", "Approved, merging")
+	return a
 }
 
 func TestHostileBodies(t *testing.T) {
@@ -427,12 +441,20 @@ func TestMemoryStaysSmallWhileManyAttack(t *testing.T) {
 				environ = append(environ, "MRGATE_GITLAB_WEBHOOK_SECRET=", "MRGATE_GITLAB_SIGNING_TOKEN="+signingToken)
 			}
 			l := w.startIn(environ)
+			cut := 0
 			webhook := func(iid int) {
 				t.Helper()
 				body := w.gitlab.WebhookBody(project, iid, "open")
 				header := sealedBy(signingToken, time.Now(), body)
 				header.Set("X-Gitlab-Token", webhookSecret)
-				if answer := ask(t, l.url+"/gitlab/webhook", header, body); !strings.HasPrefix(answer, "200\n") {
+				answer := ask(t, l.url+"/gitlab/webhook", header, body)
+				if answer == io.EOF.Error() && cut == 0 {
+					// Seen once in thirty runs, in the thick of it. The sweep is there for that.
+					t.Log("a webhook was cut off")
+					cut++
+					answer = ask(t, l.url+"/gitlab/webhook", header, body)
+				}
+				if !strings.HasPrefix(answer, "200\n") {
 					t.Fatalf("the webhook was answered %s", answer)
 				}
 			}
@@ -444,11 +466,7 @@ func TestMemoryStaysSmallWhileManyAttack(t *testing.T) {
 				webhook(mr.IID)
 				w.eventually("Alice is asked", func() bool { return len(w.cards(w.alice)) > n })
 				w.eventually("the author is told", func() bool { return len(w.feishu.MessagesTo(w.bob.OpenID)) > told })
-				a, err := w.tryClick(l, w.alice, w.newest(w.alice).ID, "approve", "")
-				if err != nil {
-					t.Fatalf("%s: the click was not answered: %v", when, err)
-				}
-				says(t, a.Toast, "success", "Approved, merging")
+				a := w.approves(l, w.alice)
 				w.eventually("it is merged", func() bool { return w.mr(mr.IID).State == "merged" })
 				now, most := l.memory()
 				t.Logf("%-22s click %6s, all %7s; memory %3d MiB, at most %3d MiB", when+":", a.Took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), now>>20, most>>20)

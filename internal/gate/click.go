@@ -22,10 +22,20 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	var answer Answer
 	var row int64
 	rules := g.rules.Load()
-	err := g.store.Change(ctx, By{Message: click.Key}, func(mr *MergeRequest) error {
-		answer, row = mr.click(click, rules.AdoptCards, rules.hash, g.words), mr.ID
-		return nil
-	})
+	judge := func(late bool) error {
+		return g.store.Change(ctx, By{Message: click.Key}, func(mr *MergeRequest) error {
+			if _, m := mr.MessageByKey(click.Key); !late && m.beingSent(mr.Now) && click.Ref != nil {
+				return errBeingSent
+			}
+			answer, row = mr.click(click, rules.AdoptCards, rules.hash, g.words), mr.ID
+			return nil
+		})
+	}
+	err := judge(false)
+	for began := time.Now(); errors.Is(err, errBeingSent); {
+		late := !pause(ctx, 10*time.Millisecond) || time.Since(began) > sentWithin
+		err = judge(late)
+	}
 	switch {
 	case errors.Is(err, ErrNoRow) && click.Origin != nil:
 		return g.adopt(ctx, click)
@@ -37,6 +47,18 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	}
 	g.nudge(row)
 	return answer
+}
+
+// errBeingSent: the message is on its way, and was clicked before its reference
+// was written down.
+var errBeingSent = errors.New("being sent")
+
+// sentWithin is how long a click waits for that: Feishu waits 3 s for the answer.
+const sentWithin = time.Second
+
+// beingSent says that the message may just now be sent.
+func (m *Message) beingSent(now time.Time) bool {
+	return m.Ref == nil && !m.TriedAt.IsZero() && now.Sub(m.TriedAt) <= callTimeout
 }
 
 // click is what a click does to the row, and its answer.

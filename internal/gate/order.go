@@ -260,11 +260,7 @@ func (g *Gate) workOn(ctx context.Context, ref Ref) (*MergeRequest, error) {
 			return mr, err
 		}
 	}
-	timer := time.NewTimer(50 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	if !pause(ctx, 50*time.Millisecond) {
 		return mr, ctx.Err()
 	}
 	return g.store.Peek(ctx, by)

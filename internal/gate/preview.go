@@ -90,11 +90,7 @@ func Deliver(ctx context.Context, chat Chat, letter Letter) error {
 		if err == nil || try == 4 || wait > callTimeout || errors.Is(err, ErrGone) || errors.Is(err, ErrNotPermitted) {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause(ctx, wait) {
 			return err
 		}
 	}

@@ -66,12 +66,15 @@ func (g *Gate) Run(ctx context.Context) error {
 	return nil
 }
 
-func pause(ctx context.Context, d time.Duration) {
+// pause waits; false: ctx ended before.
+func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 
