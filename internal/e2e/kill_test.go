@@ -106,8 +106,6 @@ func (c *crashWorld) run(button string) {
 	c.eventually("Alice's click is acknowledged", func() bool {
 		// A person whose click fails presses again.
 		answer, err := c.tryClick(c.alive(), c.alice, c.cards(c.alice)[0].ID, button, "because I say so")
-		// So does one who is told to decide on the updated card: a card whose
-		// sending was cut off is not known to be mrgate's.
 		return err == nil && answer.Toast != nil && (answer.Toast.Type == "success" || strings.Contains(answer.Toast.Content, "already"))
 	})
 	c.point("click")

@@ -22,20 +22,10 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	var answer Answer
 	var row int64
 	rules := g.rules.Load()
-	judge := func(late bool) error {
-		return g.store.Change(ctx, By{Message: click.Key}, func(mr *MergeRequest) error {
-			if _, m := mr.MessageByKey(click.Key); !late && m.beingSent(mr.Now) && click.Ref != nil {
-				return errBeingSent
-			}
-			answer, row = mr.click(click, rules.AdoptCards, rules.hash, g.words), mr.ID
-			return nil
-		})
-	}
-	err := judge(false)
-	for began := time.Now(); errors.Is(err, errBeingSent); {
-		late := !pause(ctx, 10*time.Millisecond) || time.Since(began) > sentWithin
-		err = judge(late)
-	}
+	err := g.store.Change(ctx, By{Message: click.Key}, func(mr *MergeRequest) error {
+		answer, row = mr.click(click, rules.AdoptCards, rules.hash, g.words), mr.ID
+		return nil
+	})
 	switch {
 	case errors.Is(err, ErrNoRow) && click.Origin != nil:
 		return g.adopt(ctx, click)
@@ -47,18 +37,6 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	}
 	g.nudge(row)
 	return answer
-}
-
-// errBeingSent: the message is on its way, and was clicked before its reference
-// was written down.
-var errBeingSent = errors.New("being sent")
-
-// sentWithin is how long a click waits for that: Feishu waits 3 s for the answer.
-const sentWithin = time.Second
-
-// beingSent says that the message may just now be sent.
-func (m *Message) beingSent(now time.Time) bool {
-	return m.Ref == nil && !m.TriedAt.IsZero() && now.Sub(m.TriedAt) <= callTimeout
 }
 
 // click is what a click does to the row, and its answer.
@@ -129,17 +107,21 @@ func (mr *MergeRequest) click(c Click, adopt policy.AdoptMode, hash string, w *w
 	return mr.answer(r, m, w, AnswerOK, r.taken(verdict, w))
 }
 
-// is says that the clicked message is the one that was sent. Its key is no
-// secret: whoever holds the app's secret can put it under any words.
+// is says that the clicked message is the one that was sent, or may have been: a
+// sending whose answer was lost. The key alone does not say so, since whoever
+// holds the app's secret can put it under any words.
 func (m *Message) is(clicked *CardRef) bool {
-	return clicked == nil || m.Ref != nil && m.Ref.Data == clicked.Data
+	if clicked == nil || m.Ref == nil {
+		return clicked == nil || !m.TriedAt.IsZero()
+	}
+	return m.Ref.Data == clicked.Data
 }
 
 // stranger answers a click on a message that has a key of ours, and is none that
-// this listener knows it sent: a job's, or one whose sending was cut off. It
-// becomes ours, and the person decides on what it then says.
+// this listener sent: a job's, or a forged one. It becomes ours, and the person
+// decides on what it then says.
 func (mr *MergeRequest) stranger(r *Request, m *Message, c Click, adopt policy.AdoptMode, w *words.Words) Answer {
-	if adopt == policy.AdoptRefuse && m.TriedAt.IsZero() {
+	if adopt == policy.AdoptRefuse {
 		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard()}
 	}
 	own := mr.attach(r, &Claim{Ref: c.Ref, To: m.To, At: mr.Now})

@@ -25,7 +25,7 @@ const (
 	large    = 256 << 10
 	// maxLarge is for what they have sent beyond that. The longest body that
 	// anybody takes is GitLab's with 25 MB.
-	maxLarge = 25 << 20
+	maxLarge = 26 << 20
 	// headerWeight is what a byte of an unfinished header counts for: net/http
 	// makes at once a map for as many lines as might come, which takes a hundred
 	// kilobytes for the first four that are sent.
@@ -81,6 +81,7 @@ type guest struct {
 	since  time.Time     // the request's begin, or of waiting for one
 	held   int           // bytes of the request under way
 	inBody bool          // its header is complete
+	passes bool          // what it sends is not kept
 }
 
 // Accept implements net.Listener.
@@ -106,7 +107,10 @@ func (g *guest) Read(b []byte) (int, error) {
 	n, err := g.TCPConn.Read(b)
 	weight := n
 	g.change(func(c *crowd) {
-		if !g.inBody {
+		switch {
+		case g.passes:
+			weight = 0
+		case !g.inBody:
 			weight *= headerWeight
 		}
 		g.holds(g.held + weight)
@@ -143,7 +147,7 @@ func (c *crowd) state(conn net.Conn, state http.ConnState) {
 		g.place, g.since = c.waiting.PushBack(g), time.Now()
 		if state == http.StateIdle {
 			g.holds(0)
-			g.inBody = false
+			g.inBody, g.passes = false, false
 		}
 	})
 }
@@ -153,6 +157,14 @@ func (g *guest) headerRead() {
 	g.change(func(*crowd) {
 		g.holds(g.held / headerWeight)
 		g.inBody = true
+	})
+}
+
+// discards says that nothing is kept any more of what a request has.
+func (g *guest) discards() {
+	g.change(func(*crowd) {
+		g.holds(0)
+		g.passes = true
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -42,6 +43,9 @@ const (
 	// net/http allows 4 KB more. An ID token has less than 2.
 	maxHeaderBytes = 4 << 10
 	maxHeaderLines = 100
+	// shortBody is what net/http, too, reads of what nobody wants.
+	shortBody = 256 << 10
+	longBody  = 64 << 20
 	// endWithin is how long requests under way may take at the end.
 	endWithin = 1500 * time.Millisecond
 )
@@ -141,7 +145,25 @@ func mount(routes map[string]http.Handler, log *slog.Logger) http.Handler {
 			}
 		}()
 		mux.ServeHTTP(answer, r)
+		drain(r, answer.status)
 	})
+}
+
+// drain reads what a handler has left of a body, of a short one, or of anybody's
+// who was told that all is well. The answer is sent after that: to a sender who is
+// still sending, it would be lost with the connection.
+func drain(r *http.Request, status int) {
+	most := int64(shortBody)
+	if status < http.StatusMultipleChoices {
+		most = longBody
+	}
+	if r.ContentLength > most || r.Header.Get("Expect") != "" {
+		return
+	}
+	if b, ok := r.Body.(*body); ok {
+		b.from.discards()
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, most)
 }
 
 func lines(header http.Header) int {
@@ -152,19 +174,23 @@ func lines(header http.Header) int {
 	return n
 }
 
-// answer knows whether it has begun.
+// answer knows its status; 0: it has not begun.
 type answer struct {
 	http.ResponseWriter
-	begun bool
+	status int
 }
 
 func (a *answer) WriteHeader(status int) {
-	a.begun = a.begun || status >= http.StatusOK
+	if a.status == 0 && status >= http.StatusOK {
+		a.status = status
+	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(b []byte) (int, error) {
-	a.begun = true
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
 	return a.ResponseWriter.Write(b)
 }
 
@@ -178,7 +204,7 @@ func (a *answer) failed(r *http.Request, pattern string, p any, log *slog.Logger
 		panic(p)
 	}
 	log.ErrorContext(r.Context(), "a request was not handled", "route", pattern, "panic", said(p), "stack", string(debug.Stack()))
-	if a.begun {
+	if a.status != 0 {
 		panic(http.ErrAbortHandler) // what was written must not look whole
 	}
 	http.Error(a.ResponseWriter, "internal error", http.StatusInternalServerError)
