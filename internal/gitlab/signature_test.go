@@ -108,8 +108,8 @@ func TestSignedWebhookIsTaken(t *testing.T) {
 	for name, change := range map[string]func(*http.Request){
 		"as it is":      func(*http.Request) {},
 		"the other key": signed(otherToken, now, body),
-		"almost stale":  signed(signingToken, now.Add(-299*time.Second), body),
-		"almost early":  signed(signingToken, now.Add(299*time.Second), body),
+		"almost stale":  signed(signingToken, now.Add(-4*time.Minute), body),
+		"almost early":  signed(signingToken, now.Add(4*time.Minute), body),
 		"many signatures": func(r *http.Request) {
 			all := append([]string{"v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==", "v2,x", "", "v1"},
 				strings.Fields(strings.Repeat(wrong+" ", 100))...)
@@ -270,7 +270,7 @@ func TestUnknownSenderHasLittleTime(t *testing.T) {
 	})
 }
 
-// A thousand slow senders of large bodies: two are read, the others are told to
+// Many slow senders of large bodies: one is read, the others are told to
 // come again, and what is small, as GitLab's real ones, passes all the time.
 func TestManyLargeBodies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -313,12 +313,12 @@ func TestManyLargeBodies(t *testing.T) {
 		slow(0)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if got := answered(); got != "map[503:48]" {
+		if got := answered(); got != "map[503:49]" {
 			t.Errorf("answered: %s", got)
 		}
-		close(end) // the two have sent all, and the one that waits has its turn
+		close(end) // the first has sent all, and the one that still waits has its turn
 		group.Wait()
-		if got := answered(); got != "map[200:3 503:48]" || len(h.hints) != 4 {
+		if got := answered(); got != "map[200:2 503:49]" || len(h.hints) != 3 {
 			t.Errorf("answered in the end: %s, %d looks", got, len(h.hints))
 		}
 	})
@@ -339,7 +339,7 @@ func TestLargeBodyOfWhoHasGone(t *testing.T) {
 		large := bytes.Repeat([]byte(" "), 1<<20)
 		var group sync.WaitGroup
 		end := make(chan struct{})
-		for range 2 {
+		for range 1 {
 			group.Go(func() {
 				_, _ = h.post(nil, signed(signingToken, time.Now(), large), func(r *http.Request) {
 					r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(large), &held{end}))

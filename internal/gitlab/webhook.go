@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// maxWebhook is GitLab's own limit for a body
-	// (docs.gitlab.com/user/gitlab_com, "Webhooks").
-	maxWebhook = 25 << 20
+	// maxWebhook is how long a body may be. GitLab sends up to 25 MB
+	// (docs.gitlab.com/user/gitlab_com, "Webhooks"), but of a merge request the
+	// longest part is its description, of at most a million characters: 6 MB, if
+	// each of them is escaped. What is longer is none, and not worth the memory.
+	maxWebhook = 8 << 20
 	// maxSentence keeps answers, which GitLab stores and shows, below 8 kB also
 	// where every character of it has to be escaped.
 	maxSentence = 1000
 
-	// Of bodies whose signature is still to be checked:
-
 	// small is what each may hold without asking. Those in testdata have 2 to 6 kB; a
 	// thousand connections that hold this much take 64 MB.
 	small = 64 << 10
-	// largeAtOnce is how many may be larger at a time. Each takes its 25 MB, and
-	// the library that checks it 75 more.
-	largeAtOnce = 2
+	// largeAtOnce is how many may be larger at a time. It takes its 8 MB, and the
+	// library that checks a signature three times as much again.
+	largeAtOnce = 1
 	// waitForLarge is how long one waits for its turn, and patience how long its
 	// sending may take. GitLab gives up after 10 s in all (gitlab.yml,
 	// webhook_timeout).
 	waitForLarge = 3 * time.Second
 	patience     = 10 * time.Second
 
-	tooLong = "the body is longer than 25 MB"
+	tooLong = "the body is longer than 8 MB"
 )
 
 // WebhookConfig is what the webhook's handler needs. At least one of Secrets and
@@ -162,7 +162,14 @@ func (h *webhook) receive(_ http.ResponseWriter, r *http.Request) ([]byte, unrea
 	if r.ContentLength > maxWebhook {
 		return nil, unread{http.StatusOK, tooLong}
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxWebhook+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, small+1))
+	if err == nil && len(body) > small {
+		if !h.acquire(r.Context()) {
+			return nil, unread{http.StatusOK, "too many large bodies at once"}
+		}
+		defer func() { <-h.large }()
+		body, err = io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(body), r.Body), maxWebhook+1))
+	}
 	switch {
 	case err != nil:
 		return nil, unread{http.StatusOK, "the body broke off"}

@@ -484,12 +484,12 @@ func TestWebhookAnswerIsShort(t *testing.T) {
 
 func TestWebhookBodyLimit(t *testing.T) {
 	h := newHook()
-	long := append(bytes.Repeat([]byte(" "), 25<<20), fixture(t, "merge_request_open")...)
+	long := append(bytes.Repeat([]byte(" "), 8<<20), fixture(t, "merge_request_open")...)
 	for name, c := range map[string]func(*http.Request){
 		"said": func(*http.Request) {}, "not said": func(r *http.Request) { r.ContentLength = -1 },
 		"lied": func(r *http.Request) { r.ContentLength = 5 },
 	} {
-		if code, answer := h.post(long, c); code != http.StatusOK || !strings.Contains(answer["ignored"], "25 MB") {
+		if code, answer := h.post(long, c); code != http.StatusOK || !strings.Contains(answer["ignored"], "8 MB") {
 			t.Errorf("%s: %d, %v", name, code, answer)
 		}
 	}
