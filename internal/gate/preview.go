@@ -44,7 +44,7 @@ func Preview(p *policy.Policy, w *words.Words, a Asking, people func(policy.Iden
 			known[id] = people(id)
 		}
 		panel := seat(p, v.rule, &s, v.contents, known)
-		if s.Author == (User{}) {
+		if s.Author.Username == "" {
 			panel.Unsure = nil // of an author whom nobody told, nothing can be said yet
 		}
 		v.panel = &panel

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"mrgate/internal/gate"
@@ -19,15 +18,12 @@ import (
 // of the time package (tests of waiting run it in testing/synctest). It passes
 // the suite [Chat].
 type FakeChat struct {
-	mu       sync.Mutex
+	script
+
 	people   map[policy.Identity]gate.Person
 	gone     map[string]bool // recipients that nothing reaches any more
 	groups   int
 	messages []*fakeMessage
-	calls    []string
-	before   func(method string) error
-	after    func(method string) error
-	delay    func(method string) time.Duration
 }
 
 var (
@@ -123,58 +119,6 @@ func (f *FakeChat) Recall(ref gate.CardRef) {
 	}
 }
 
-// Fail has before decide about every call before it does anything; nil: none fails.
-func (f *FakeChat) Fail(before func(method string) error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.before = before
-}
-
-// FailNext has the next calls of the method fail with these errors, one each.
-func (f *FakeChat) FailNext(method string, errs ...error) {
-	var mu sync.Mutex
-	f.Fail(func(m string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if m != method || len(errs) == 0 {
-			return nil
-		}
-		err := errs[0]
-		errs = errs[1:]
-		return err
-	})
-}
-
-// Lose has after decide about every call when everything is done: an error is
-// an answer that got lost.
-func (f *FakeChat) Lose(after func(method string) error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.after = after
-}
-
-// Delay says how long each call takes before it does anything.
-func (f *FakeChat) Delay(d func(method string) time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.delay = d
-}
-
-// Calls lists the calls so far, failed ones too: "resolve alice@example.com",
-// "send person:ou_alice <title>", "update person:ou_alice <title>".
-func (f *FakeChat) Calls() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.calls)
-}
-
-// Forget empties the list of calls.
-func (f *FakeChat) Forget() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = nil
-}
-
 // Messages lists all messages in the order in which they were sent.
 func (f *FakeChat) Messages() []ChatMessage {
 	f.mu.Lock()
@@ -202,43 +146,10 @@ func (f *FakeChat) Look(to gate.Recipient) []Shown {
 	return all
 }
 
-// call is one call of the port: record, wait, fail, do, lose.
+// call is one call of the port: "resolve alice@example.com", "send person:ou_alice
+// <title>", "update person:ou_alice <title>".
 func (f *FakeChat) call(ctx context.Context, method, what string, do func() error) error {
-	f.mu.Lock()
-	f.calls = append(f.calls, method+" "+what)
-	before, after, delay := f.before, f.after, f.delay
-	f.mu.Unlock()
-
-	if delay != nil {
-		if d := delay(method); d > 0 {
-			timer := time.NewTimer(d)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%s: %w", method, err)
-	}
-	if before != nil {
-		if err := before(method); err != nil {
-			return fmt.Errorf("%s: %w", method, err)
-		}
-	}
-	f.mu.Lock()
-	err := do()
-	f.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("%s: %w", method, err)
-	}
-	if after != nil {
-		if err := after(method); err != nil {
-			return fmt.Errorf("%s: %w", method, err)
-		}
-	}
-	return nil
+	return f.script.call(ctx, method, method+" "+what, method, do)
 }
 
 // Resolve is the port's.

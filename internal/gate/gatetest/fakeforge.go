@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"mrgate/internal/gate"
@@ -17,15 +16,12 @@ import (
 // what tests of gate need besides: the calls in their order, failures, delays
 // and late answers. It passes the suite [Forge].
 type FakeForge struct {
-	mu       sync.Mutex
+	script
+
 	mrs      map[gate.Ref]*fakeMR
 	projects map[string]int64
 	commits  int
 	notes    int
-	calls    []string
-	before   func(method string) error
-	after    func(method string) error
-	delay    func(method string) time.Duration
 }
 
 type fakeMR struct {
@@ -188,100 +184,17 @@ func (f *FakeForge) Remove(ref gate.Ref) {
 	delete(f.mrs, ref)
 }
 
-// Fail is asked before each call with the method's name in small letters
-// ("get", "contents", "approve", "merge", "close", "retract", "note"); its error
-// is the call's, and nothing is done. nil: no more failures.
-func (f *FakeForge) Fail(before func(method string) error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.before = before
-}
-
-// FailNext has the next calls of the method fail with these errors, one each.
-func (f *FakeForge) FailNext(method string, errs ...error) {
-	var mu sync.Mutex
-	f.Fail(func(m string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if m != method || len(errs) == 0 {
-			return nil
-		}
-		err := errs[0]
-		errs = errs[1:]
-		return err
-	})
-}
-
-// Lose is like Fail, but what was called for is done: only the answer is lost.
-func (f *FakeForge) Lose(after func(method string) error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.after = after
-}
-
-// Delay says how long each call takes before it does anything.
-func (f *FakeForge) Delay(d func(method string) time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.delay = d
-}
-
-// Calls lists the calls so far: "get 7", "approve 7 1a2b3c4d", "merge 7 1a2b3c4d
-// green", "note 7 key". Numbers and commits, eight digits of them, stand as in
-// the call; failed calls are in the list as well.
-func (f *FakeForge) Calls() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.calls)
-}
-
-// Forget empties the list of calls.
-func (f *FakeForge) Forget() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = nil
-}
-
-// call is one call of the port: record, wait, fail, do, lose.
+// call is one call of the port about a merge request: "get 7", "merge 7 1a2b3c4d
+// green". Numbers and commits, eight digits of them, stand as in the call.
 func (f *FakeForge) call(ctx context.Context, method string, ref gate.Ref, rest []string, do func(mr *fakeMR) error) error {
-	f.mu.Lock()
-	f.calls = append(f.calls, strings.Join(append([]string{method, fmt.Sprint(ref.Number)}, rest...), " "))
-	before, after, delay := f.before, f.after, f.delay
-	f.mu.Unlock()
-
-	if delay != nil {
-		if d := delay(method); d > 0 {
-			timer := time.NewTimer(d)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
+	recorded := strings.Join(append([]string{method, fmt.Sprint(ref.Number)}, rest...), " ")
+	return f.script.call(ctx, method, recorded, method+" "+ref.String(), func() error {
+		mr := f.mrs[ref]
+		if mr == nil {
+			return gate.ErrNotFound
 		}
-	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%s %s: %w", method, ref, err)
-	}
-	if before != nil {
-		if err := before(method); err != nil {
-			return fmt.Errorf("%s %s: %w", method, ref, err)
-		}
-	}
-
-	f.mu.Lock()
-	mr := f.mrs[ref]
-	err := gate.ErrNotFound
-	if mr != nil {
-		err = do(mr)
-	}
-	f.mu.Unlock()
-	if err == nil && after != nil {
-		err = after(method)
-	}
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, ref, err)
-	}
-	return nil
+		return do(mr)
+	})
 }
 
 // Get implements gate.Forge.
