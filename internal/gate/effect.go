@@ -249,8 +249,11 @@ func (w *work) merge(ctx context.Context, id int64) error {
 			r.Merge.Tried = mr.Now
 		}
 	})
-	if err != nil || !now {
+	switch {
+	case err != nil:
 		return err
+	case !now:
+		return errStop // not yet, or not any more: the row says what is next, and when
 	}
 	c, cancel := call(ctx)
 	defer cancel()

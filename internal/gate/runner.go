@@ -20,9 +20,8 @@ const (
 // a few seconds, puts down what it holds, and returns nil. What is unfinished is
 // gone on with by the next process, at once.
 func (g *Gate) Run(ctx context.Context) error {
-	rules := g.rules.Load()
-	if err := g.store.Policy(ctx, rules.hash, rules.Text()); err != nil {
-		return fmt.Errorf("note the policy: %w", err)
+	if err := g.notePolicy(ctx); err != nil {
+		return err
 	}
 	// Workers outlive ctx a little, but not for long.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -64,6 +63,21 @@ func (g *Gate) Run(ctx context.Context) error {
 		<-ended
 	}
 	return nil
+}
+
+// notePolicy tells the store which policy is in force. Another process may keep
+// the database busy for a moment; that is no reason not to start.
+func (g *Gate) notePolicy(ctx context.Context) error {
+	rules := g.rules.Load()
+	for try := 1; ; try++ {
+		err := g.store.Policy(ctx, rules.hash, rules.Text())
+		if err == nil {
+			return nil
+		}
+		if try == 5 || !pause(ctx, pollEvery) {
+			return fmt.Errorf("note the policy: %w", err)
+		}
+	}
 }
 
 // pause waits; false: ctx ended before.
