@@ -111,7 +111,7 @@ func (mr *MergeRequest) attach(r *Request, c *Claim) *Message {
 			continue // that is another message of theirs
 		}
 		m.Ref, m.Shown, m.TriedAt = c.Ref, "", c.At
-		m.NotBefore = c.At.Add(clickHold)
+		m.NotBefore, m.Gone, m.Tries = c.At.Add(clickHold), "", 0
 		r.Settled = false
 		return m
 	}

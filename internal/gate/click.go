@@ -47,7 +47,7 @@ func (mr *MergeRequest) click(c Click, adopt policy.AdoptMode, hash string, w *w
 	if r != cur {
 		// The card that the person sees is behind: show what it stands for now.
 		if now := cur.message(m.Kind, m.To); now != nil && m.Ref == nil {
-			if now.Ref == nil {
+			if now.Ref == nil && !now.TriedAt.IsZero() {
 				now.Ref = c.Ref
 			}
 			m, r = now, cur

@@ -138,6 +138,9 @@ func (w *work) show(ctx context.Context, key string) error {
 		case cut:
 			// Cut off to make room, or at mrgate's end: nobody's fault.
 		default:
+			if !tried && m.Ref == nil && (errors.Is(err, ErrNotPermitted) || errors.Is(err, ErrGone)) {
+				msg.TriedAt = time.Time{} // surely not sent: a card with this key is nobody's of ours
+			}
 			mr.chatFailed(r, msg, err)
 		}
 	})
@@ -260,7 +263,7 @@ func (mr *MergeRequest) nextDue(w *words.Words, p *rules) time.Time {
 	}
 	for _, r := range mr.Requests {
 		if r.State.Open() && !r.ends() {
-			due = earliest(due, r.ExpiresAt)
+			due = earliest(due, r.expiresAt())
 		}
 		for _, m := range r.Messages {
 			if at, ok := mr.showAt(r, m, w); ok {

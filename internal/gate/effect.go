@@ -44,7 +44,7 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 			return ""
 		case r.Rule.OnApprove != policy.OnApproveMerge:
 			return r.note(p)
-		case underPolicy && !waits && !r.expired(mr.Now):
+		case underPolicy && !waits && mr.Now.Before(r.ExpiresAt):
 			return effectMerge
 		}
 	case BlockedNow:
@@ -53,7 +53,7 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 		case !underPolicy || waits:
 		case !r.Approve.done():
 			return effectApprove
-		case r.onlyTrying() && mr.Snapshot.Merging.Class == MergeGo:
+		case r.onlyTrying() && mr.Snapshot.Merging.Class == MergeGo && mr.Now.Before(r.ExpiresAt):
 			return effectMerge
 		}
 	case Rejected:
@@ -278,11 +278,7 @@ func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 		mr.lookAgain(soonMin, soonMax) // locked: a merge is under way
 		return how, false
 	}
-	class := s.Merging.Class
-	if wait := r.Rule.Merge.WhenPipelineSucceeds; class == MergeGo && wait != nil && *wait {
-		class = mr.pipelineClass(r)
-	}
-	switch class {
+	switch s.Merging.Class {
 	case MergeGo:
 		return how, true
 	case MergeCI:
@@ -308,20 +304,22 @@ func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 	return how, false
 }
 
-// pipelineClass is the class under a rule that waits for the pipeline, also
-// where the project demands none.
-func (mr *MergeRequest) pipelineClass(r *Request) MergeClass {
-	p := mr.Snapshot.Pipeline
-	switch {
-	case p == nil && mr.Now.Sub(r.OpenedAt) < time.Minute:
-		return MergeSoon // right after a push the pipeline is not there yet
-	case p == nil, p.Status == "success":
-		return MergeGo
-	case p.Status == "failed", p.Status == "canceled", p.Status == "skipped", p.Status == "manual":
-		mr.Snapshot.Merging = Mergeability{Class: MergeBlocked, Reason: "ci_must_pass", Detail: p.Status}
-		return MergeBlocked
+// awaits is the mergeability under a rule that waits for the pipeline also where
+// the project demands none.
+func (r *Request) awaits(s *Snapshot, now time.Time) Mergeability {
+	wait := r.Rule.Merge.WhenPipelineSucceeds
+	if wait == nil || !*wait || s.Merging.Class != MergeGo {
+		return s.Merging
 	}
-	return MergeCI
+	switch p := s.Pipeline; {
+	case p == nil && now.Sub(r.OpenedAt) < time.Minute:
+		return Mergeability{Class: MergeSoon, Reason: s.Merging.Reason} // right after a push the pipeline is not there yet
+	case p == nil, p.Status == "success":
+		return s.Merging
+	case p.Status == "failed", p.Status == "canceled", p.Status == "skipped", p.Status == "manual":
+		return Mergeability{Class: MergeBlocked, Reason: "ci_must_pass", Detail: p.Status}
+	}
+	return Mergeability{Class: MergeCI, Reason: "ci_still_running"}
 }
 
 // mergeAnswered takes in what became of an attempt to merge.
@@ -371,7 +369,7 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 	case Blocked:
 		mr.block(r, result.Why)
 	case Moved:
-		mr.LookAt = mr.Now
+		mr.LookAt = mr.Now.Add(retryMin) // two readings of the forge may disagree for a while
 	}
 }
 

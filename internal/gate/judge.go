@@ -34,6 +34,9 @@ type view struct {
 // requests. It is pure.
 func (mr *MergeRequest) judge(v view) {
 	mr.Opening = mr.openingAfter(v.snapshot)
+	if cur := mr.Current(); cur != nil && cur.State.Open() {
+		v.snapshot.Merging = cur.awaits(v.snapshot, mr.Now)
+	}
 	v.snapshot.SeenAt, v.snapshot.Since = v.snapshot.ReadAt, v.snapshot.ReadAt
 	if was := mr.Snapshot; was != nil && was.Head == v.snapshot.Head {
 		v.snapshot.SeenAt = was.SeenAt
@@ -116,7 +119,7 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 		mr.lookAgain(soonMin, personMax)
 	case r.State == BlockedNow && s.Merging.Class != MergeBlocked && r.Blocked.Reason != ReasonAutoMergeCancelled:
 		mr.move(r, EventUnblocked)
-	case r.State == BlockedNow && s.Merging.Class == MergeBlocked:
+	case r.State == BlockedNow && s.Merging.Class == MergeBlocked && r.Blocked.Reason != ReasonAutoMergeCancelled:
 		mr.block(r, s.Merging) // perhaps by something else now; and looked at again
 	case r.State == BlockedNow:
 		mr.lookAgain(personMin, personMax)
@@ -130,7 +133,9 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 		return
 	}
 	if v.panel.Blind && !r.Panel.Blind {
-		return // a shell without a chat knows nobody: the listener does this
+		// A shell without a chat knows nobody: the listener does this.
+		mr.LookAt = earliest(mr.LookAt, mr.Now.Add(retryMin))
+		return
 	}
 	rule := *v.rule
 	if r.ends() {
@@ -162,10 +167,17 @@ func (mr *MergeRequest) expire() {
 	}
 }
 
-// expired says that the time is over; not while a merge may be under way.
+// expired says that the time is over.
 func (r *Request) expired(now time.Time) bool {
-	merging := r.State == Approved && r.Merge.tried() && now.Sub(r.Merge.Tried) <= callTimeout
-	return r.State.Open() && !r.ends() && !now.Before(r.ExpiresAt) && !merging
+	return r.State.Open() && !r.ends() && !now.Before(r.expiresAt())
+}
+
+// expiresAt is when the time is over; not while a merge may be under way.
+func (r *Request) expiresAt() time.Time {
+	if r.State != Pending && r.Merge.tried() {
+		return latest(r.ExpiresAt, r.Merge.Tried.Add(callTimeout+time.Millisecond))
+	}
+	return r.ExpiresAt
 }
 
 // WhyNoRule begins a MergeRequest's Why that another policy may change.

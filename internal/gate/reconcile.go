@@ -26,6 +26,7 @@ type work struct {
 
 	read   time.Time // when the forge was last read in this pass; zero: not, or written to since
 	failed bool      // the forge failed in this pass
+	well   bool      // the forge was read well in this pass
 }
 
 // errStop ends a pass: the row is left as it is, and says itself when it is next due.
@@ -112,13 +113,13 @@ func (w *work) forge(ctx context.Context) error {
 	if err == nil {
 		err = w.act(ctx)
 	}
-	switch {
-	case errors.Is(err, errStop):
-		return nil
-	case err == nil && !w.failed && w.mr.Tries > 0:
+	if err != nil && !errors.Is(err, errStop) {
+		return err
+	}
+	if w.well && !w.failed && w.mr.Tries > 0 {
 		return w.change(func(mr *MergeRequest) { mr.Tries, mr.ForgeAt, mr.Error = 0, time.Time{}, "" })
 	}
-	return err
+	return nil
 }
 
 // look reads the forge and judges.
@@ -134,7 +135,7 @@ func (w *work) look(ctx context.Context) error {
 	if err != nil {
 		return w.fail(ctx, "read", err)
 	}
-	w.read = time.Now()
+	w.read, w.well = time.Now(), true
 	s.ReadAt = began
 	v := w.g.view(&s, ref)
 	trouble := w.lookUp(ctx, &v)
@@ -154,10 +155,17 @@ func (w *work) look(ctx context.Context) error {
 		err := w.change(func(mr *MergeRequest) {
 			mr.ChatTries++
 			mr.Error = trouble.Error()
-			mr.LookAt = mr.Now.Add(backoff(mr.ChatTries, trouble))
+			if mr.LookAt.IsZero() || mr.LookAt.After(mr.Now) {
+				mr.LookAt = mr.Now.Add(backoff(mr.ChatTries, trouble))
+			} // else something arrived while it was read
 		})
 		w.warn("look up people", trouble, w.mr.LookAt)
 		return err
+	}
+	if r, what := w.mr.nextEffect(w.g.rules.Load()); what == effectRetract {
+		if err := w.effect(ctx, r, what); err != nil {
+			return err
+		}
 	}
 	w.read = time.Time{}
 	return w.fail(ctx, "look up a merge request", trouble)
@@ -294,12 +302,23 @@ func (w *work) finish() error {
 		if mr.Tries == 0 && mr.LookAt.IsZero() && !mr.behind(w.g.words) {
 			mr.Error = "" // whatever failed is not wanted any more
 		}
+		if mr.LookAt.IsZero() && mr.unjudged(rules) {
+			mr.LookAt = mr.Now.Add(time.Minute) // a net: these are never left to sleep
+		}
 		mr.Lease = ""
 		mr.DueAt = mr.nextDue(w.g.words, rules)
 		if mr.Wake != w.seen {
 			mr.DueAt = DueFirst()
 		}
 	})
+}
+
+// unjudged says that something waits for a look: a request under another policy,
+// or a claim.
+func (mr *MergeRequest) unjudged(p *rules) bool {
+	cur := mr.Current()
+	return cur != nil && cur.State.Followed() && cur.PolicyHash != p.hash ||
+		slices.ContainsFunc(mr.Claims, func(c *Claim) bool { return c.Refused == "" })
 }
 
 // hurry has a worker that writes messages make room: a person waits for the
