@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -59,13 +60,14 @@ A route whose secret is not configured does not exist.`,
 // mayServe refuses what could never work, or would be less safe than it looks.
 func mayServe(cfg *config.Config) error {
 	missing := func(what string) error {
-		return usage("serve-callback: %s is missing; set --%[1]s, MRGATE_… or MRGATE_…_FILE", what)
+		name := "MRGATE_" + strings.ToUpper(strings.ReplaceAll(what, "-", "_"))
+		return usage("serve-callback: %s is missing; set --%[1]s or %[2]s, or name a file that holds it by %[2]s_FILE", what, name)
 	}
 	switch {
 	case cfg.GitLabToken.Reveal() == "":
 		return missing("gitlab-token")
 	case cfg.FeishuAppID == "":
-		return missing("feishu-app-id")
+		return usage("serve-callback: feishu-app-id is missing; set --feishu-app-id or MRGATE_FEISHU_APP_ID")
 	case cfg.FeishuAppSecret.Reveal() == "":
 		return missing("feishu-app-secret")
 	case len(cfg.Policy.Rules) == 0:

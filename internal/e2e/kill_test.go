@@ -137,6 +137,9 @@ func (c *crashWorld) run(button string) {
 	if n := len(c.feishu.Messages()); n != 4 {
 		t.Errorf("%d messages, want two cards, a notice and a result", n)
 	}
+	c.mu.Lock()
+	c.at = "" // from here on nothing dies any more
+	c.mu.Unlock()
 	c.alive().stop()
 }
 
@@ -153,15 +156,22 @@ func TestKilledAnywhere(t *testing.T) {
 		for i := range n {
 			points = append(points, fmt.Sprintf("%d arrived", i+1), fmt.Sprintf("%d done", i+1))
 		}
-		for _, at := range points {
-			t.Run(button+" "+at, func(t *testing.T) {
-				t.Parallel()
-				c := &crashWorld{world: newWorld(t), at: at}
-				c.run(button)
-				if !c.killed {
-					t.Skipf("the story had no request %s this time", at)
-				}
-			})
+		var died atomic.Int64
+		t.Run(button, func(t *testing.T) {
+			for _, at := range points {
+				t.Run(at, func(t *testing.T) {
+					t.Parallel()
+					c := &crashWorld{world: newWorld(t), at: at}
+					c.run(button)
+					if c.killed {
+						died.Add(1)
+					}
+				})
+			}
+		})
+		// The last requests may come in fewer pieces than in the calm story.
+		if n := died.Load(); n < int64(len(points))-4 {
+			t.Errorf("the listener was killed at %d points of %d only", n, len(points))
 		}
 	}
 }
