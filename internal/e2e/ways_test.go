@@ -309,3 +309,25 @@ func TestDecideExitCodes(t *testing.T) {
 		t.Errorf("denied: %+v", r)
 	}
 }
+
+func TestJobThatLiesIsBelievedNothingButWhereToLook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	mr := w.open(func(m *gitlabsim.MergeRequest) { m.Title = "Send me the money" })
+	lie := mr
+	lie.Title = "Fix a typo"
+	if r := w.run(w.pipeline(lie, "detached"), "notify", "--config", w.config); r.code != 0 {
+		t.Fatalf("notify: %+v", r)
+	}
+	if got := w.reads(w.alice); !strings.Contains(got, "Fix a typo") {
+		t.Fatalf("Alice reads:\n%s", got)
+	}
+	l := w.start()
+	w.click(l, w.alice, "approve", "")
+	w.eventually("the card shows what GitLab says", func() bool { return strings.Contains(w.reads(w.alice), "Send me the money") })
+	if got := w.mr(mr.IID); got.State != "opened" || len(got.ApprovedBy) != 0 || count(w.forgeCalls(), "PUT") != 0 {
+		t.Errorf("something counted before Alice saw that: %+v, %v", got, w.forgeCalls())
+	}
+	w.click(l, w.alice, "reject", "no")
+	w.ends("reject")
+}
