@@ -220,29 +220,17 @@ func (mr *MergeRequest) letGo(r *Request, m *Message, why string) {
 	}{m.Kind, m.To, m.Key, why})
 }
 
-// behind says that some message does not show what it should.
-func (mr *MergeRequest) behind(w *words.Words) bool {
-	for _, r := range mr.Requests {
-		for _, m := range r.Messages {
-			if _, due := mr.showAt(r, m, w); due {
-				return true
-			}
-		}
-	}
-	return false
+// behind says that some message of the request does not show what it should.
+func (mr *MergeRequest) behind(r *Request, w *words.Words) bool {
+	return slices.ContainsFunc(r.Messages, func(m *Message) bool {
+		_, due := mr.showAt(r, m, w)
+		return due
+	})
 }
 
 // settled says that nothing of the request is outstanding.
 func (mr *MergeRequest) settled(r *Request, w *words.Words, p *rules) bool {
-	if mr.effectOf(r, p) != "" || r.State.Open() && !r.ends() {
-		return false
-	}
-	for _, m := range r.Messages {
-		if _, due := mr.showAt(r, m, w); due {
-			return false
-		}
-	}
-	return true
+	return mr.effectOf(r, p) == "" && (!r.State.Open() || r.ends()) && !mr.behind(r, w)
 }
 
 // nextDue is when there is next something to do; zero: when something arrives.

@@ -141,15 +141,23 @@ func (w *work) fresh(ctx context.Context) error {
 	return nil
 }
 
-// write is approve, close or retract: effects that either are done or fail.
-func (w *work) write(ctx context.Context, id int64, what effectKind, do func(context.Context, *MergeRequest, *Request) error) error {
-	still := false
-	err := w.announce(func(mr *MergeRequest) {
+// stillWanted announces an effect, if the row as it now is still wants it: it may
+// have been rejected, expired or come under another policy meanwhile. announced
+// writes down what is tried.
+func (w *work) stillWanted(id int64, what effectKind, announced func(mr *MergeRequest, r *Request)) (still bool, err error) {
+	rules := w.g.rules.Load()
+	err = w.announce(func(mr *MergeRequest) {
 		r := mr.request(id)
-		if still = r != nil && mr.effectOf(r, w.g.rules.Load()) == what; still {
-			r.effect(what).Tried = mr.Now
+		if still = r != nil && mr.effectOf(r, rules) == what; still {
+			announced(mr, r)
 		}
 	})
+	return still, err
+}
+
+// write is approve, close or retract: effects that either are done or fail.
+func (w *work) write(ctx context.Context, id int64, what effectKind, do func(context.Context, *MergeRequest, *Request) error) error {
+	still, err := w.stillWanted(id, what, func(mr *MergeRequest, r *Request) { r.effect(what).Tried = mr.Now })
 	if err != nil || !still {
 		return err
 	}
@@ -240,11 +248,7 @@ func (w *work) merge(ctx context.Context, id int64) error {
 	}
 	var how MergeOptions
 	now := false
-	err := w.announce(func(mr *MergeRequest) {
-		r := mr.request(id)
-		if r == nil || mr.effectOf(r, w.g.rules.Load()) != effectMerge {
-			return // rejected, expired, another policy: while the lock was waited for
-		}
+	_, err := w.stillWanted(id, effectMerge, func(mr *MergeRequest, r *Request) {
 		if how, now = mr.mayMerge(r); now {
 			r.Merge.Tried = mr.Now
 		}
@@ -395,13 +399,8 @@ func (mr *MergeRequest) lookAgain(least, most time.Duration) {
 // forge itself shows only mrgate's own account.
 func (w *work) note(ctx context.Context, id int64) error {
 	var n Note
-	still := false
 	mode := w.g.rules.Load().Note
-	err := w.announce(func(mr *MergeRequest) {
-		r := mr.request(id)
-		if still = r != nil && mr.effectOf(r, w.g.rules.Load()) == effectNote; !still {
-			return
-		}
+	still, err := w.stillWanted(id, effectNote, func(mr *MergeRequest, r *Request) {
 		n = Note{
 			Key:      noteKey(r),
 			Body:     noteBody(r, w.g.words),

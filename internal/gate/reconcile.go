@@ -299,7 +299,8 @@ func (w *work) finish() error {
 		for _, r := range mr.Requests {
 			r.Settled = mr.settled(r, w.g.words, rules)
 		}
-		if mr.Tries == 0 && mr.LookAt.IsZero() && !mr.behind(w.g.words) {
+		behind := slices.ContainsFunc(mr.Requests, func(r *Request) bool { return mr.behind(r, w.g.words) })
+		if mr.Tries == 0 && mr.LookAt.IsZero() && !behind {
 			mr.Error = "" // whatever failed is not wanted any more
 		}
 		if mr.LookAt.IsZero() && mr.unjudged(rules) {
