@@ -103,6 +103,11 @@ func (c *crashWorld) run(button string) {
 	}
 	c.eventually("Alice has a card", asked(c.alice))
 	c.eventually("Carol has a card", asked(c.carol))
+	// A notice that is still unsent when the request ends is never sent.
+	c.eventually("Bob is told", func() bool {
+		c.alive()
+		return len(c.feishu.MessagesTo(c.bob.OpenID)) > 0
+	})
 	c.eventually("Alice's click is acknowledged", func() bool {
 		// A person whose click fails presses again.
 		answer, err := c.tryClick(c.alive(), c.alice, c.cards(c.alice)[0].ID, button, "because I say so")
