@@ -1,21 +1,15 @@
 package feishu
 
 import (
-	"context"
 	"crypto/sha1" //nolint:gosec // old-style clicks are signed with it
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
-	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"mrgate/internal/gate"
 )
@@ -27,11 +21,6 @@ const (
 	// maxNesting is how deep a body may be nested: a real one is four deep, and
 	// what stands in a button's value is ours.
 	maxNesting = 16
-	// answerTime is how long a click may take; the person sees an error after 3 s
-	// (https://open.feishu.cn/document/feishu-cards/card-callback-communication).
-	answerTime = 2500 * time.Millisecond
-	// complainEvery is how often refused callers are mentioned in the log.
-	complainEvery = time.Minute
 	// valueVersion is of what stands in a button's value.
 	valueVersion = 1
 )
@@ -81,28 +70,26 @@ func Callback(cfg CallbackConfig) http.Handler {
 	notEmpty := func(secrets []string) []string {
 		return slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return s == "" })
 	}
-	cb := &callback{
-		cfg: cfg, tokens: notEmpty(cfg.VerificationTokens), keys: notEmpty(cfg.EncryptKeys),
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &callback{
+		clicks: clicks{appID: cfg.AppID, judge: cfg.Click, trouble: cfg.Trouble, log: cfg.Log},
+		cfg:    cfg, tokens: notEmpty(cfg.VerificationTokens), keys: notEmpty(cfg.EncryptKeys),
 		encrypts: len(cfg.EncryptKeys) > 0, // empty ones lock the door, they don't open it
 	}
-	if cb.cfg.Now == nil {
-		cb.cfg.Now = time.Now
-	}
-	if cb.cfg.Log == nil {
-		cb.cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	return cb
 }
 
 type callback struct {
+	clicks
 	cfg      CallbackConfig
 	tokens   []string
 	keys     []string
 	encrypts bool // only what is encrypted is taken
-
-	mu         sync.Mutex
-	complained time.Time
-	unsaid     int // refusals since then
+	refusals complaints
 }
 
 // message is what an authentic body says: one of a challenge, a click, or
@@ -239,23 +226,6 @@ func (cb *callback) challenge(tree map[string]any) (m message, why string) {
 	return message{challenge: &challenge}, ""
 }
 
-// newStyle opens an authentic callback of schema 2.0.
-func (cb *callback) newStyle(tree map[string]any) (m message, why string) {
-	ours := subtle.ConstantTimeCompare([]byte(text(tree, "header", "app_id")), []byte(cb.cfg.AppID)) == 1 && cb.cfg.AppID != ""
-	company := text(tree, "header", "tenant_key")
-	switch {
-	case !ours:
-		return m, "of another app"
-	case text(tree, "schema") != "2.0":
-		return m, "neither schema 2.0 nor a challenge"
-	case text(tree, "header", "event_type") != "card.action.trigger":
-		return m, "" // an event that somebody has subscribed the app to
-	case company == "" || text(tree, "event", "operator", "tenant_key") != company:
-		return m, "a click from another company"
-	}
-	return clickOf(text(tree, "event", "operator", "open_id"), at(tree, "event", "action"), at(tree, "event", "context"))
-}
-
 // oldStyle opens an authentic callback of card.action.trigger_v1: flat, and without
 // a type
 // (https://open.feishu.cn/document/deprecated-guide/message-card/configuring-card-callbacks/card-callback-structure).
@@ -267,32 +237,6 @@ func oldStyle(tree map[string]any) (m message, why string) {
 	m, why = clickOf(text(tree, "open_id"), tree["action"], tree)
 	m.old = true
 	return m, why
-}
-
-// clickOf makes a click of what both styles have; where names the message and the
-// conversation that were clicked.
-func clickOf(person string, action, where any) (m message, why string) {
-	// A missing ID must never mean that nobody has to be checked
-	// (https://github.com/larksuite/openclaw-lark/pull/505).
-	if person == "" {
-		return m, "a click by nobody"
-	}
-	click := gate.Click{By: gate.Person{ID: person}}
-	pressed, _ := action.(map[string]any)
-	value, _ := pressed["value"].(map[string]any)
-	if value["v"] == float64(valueVersion) {
-		key, id := text(value, "k"), text(value, "a")
-		if key != "" && id != "" {
-			click.Key, click.Action, click.Origin = key, gate.ActionID(id), originOf(value)
-		}
-	}
-	click.Text = comment(text(pressed, "form_value", inputName))
-	place, _ := where.(map[string]any)
-	click.Chat = text(place, "open_chat_id")
-	if id := text(place, "open_message_id"); id != "" {
-		click.Ref = &gate.CardRef{Data: id, Left: -1} // when it was sent is not said
-	}
-	return message{click: &click}, ""
 }
 
 // knows compares in constant time, with every token, whatever their lengths.
@@ -312,35 +256,9 @@ func (cb *callback) refuse(r *http.Request, w http.ResponseWriter, why string) {
 	w.WriteHeader(http.StatusUnauthorized)
 	_, _ = io.WriteString(w, `{"msg":"unauthorized"}`)
 
-	cb.mu.Lock()
-	now := cb.cfg.Now()
-	quiet := !cb.complained.IsZero() && now.Sub(cb.complained) < complainEvery
-	unsaid := cb.unsaid
-	if quiet {
-		cb.unsaid++
-	} else {
-		cb.complained, cb.unsaid = now, 0
+	if unsaid, due := cb.refusals.due(cb.cfg.Now()); due {
+		cb.log.WarnContext(r.Context(), "refused a callback", "why", why, "from", r.RemoteAddr, "not_mentioned_before", unsaid)
 	}
-	cb.mu.Unlock()
-	if !quiet {
-		cb.cfg.Log.WarnContext(r.Context(), "refused a callback", "why", why, "from", r.RemoteAddr, "not_mentioned_before", unsaid)
-	}
-}
-
-// response is the answer to a click.
-type response struct {
-	Toast *toast   `json:"toast,omitempty"`
-	Card  *rawCard `json:"card,omitempty"`
-}
-
-type toast struct {
-	Type    string `json:"type"`
-	Content string `json:"content"`
-}
-
-type rawCard struct {
-	Type string          `json:"type"`
-	Data json.RawMessage `json:"data"`
 }
 
 // oldStyle is the answer in the old style: the card itself, and the toast among its
@@ -362,85 +280,12 @@ func (r response) oldStyle() map[string]any {
 	return out
 }
 
-// click has the click judged, and words its answer for Feishu. The work is not
-// given up if the caller hangs up: a click that counted should not look as if it
-// had depended on the connection.
-func (cb *callback) click(ctx context.Context, c gate.Click) (out response) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
-	defer cancel()
-	defer func() {
-		// An answer other than 200 is "200671" to the person.
-		if p := recover(); p != nil {
-			cb.cfg.Log.ErrorContext(ctx, "a click was not handled", "panic", fmt.Sprint(p))
-			out = response{}
-			if cb.cfg.Trouble != "" {
-				out.Toast = &toast{Type: "error", Content: cb.cfg.Trouble}
-			}
-		}
-	}()
-	answer := cb.cfg.Click(ctx, c)
-	if answer.Text != "" {
-		out.Toast = &toast{Type: toastType(answer.Kind), Content: literal(answer.Text, 200)}
-	}
-	if answer.Card != nil {
-		data, err := Render(*answer.Card)
-		if err != nil {
-			cb.cfg.Log.ErrorContext(ctx, "the answer to a click has no card", "err", err)
-			return out
-		}
-		out.Card = &rawCard{Type: "raw", Data: data}
-	}
-	return out
-}
-
-func toastType(k gate.AnswerKind) string {
-	switch k {
-	case gate.AnswerOK:
-		return "success"
-	case gate.AnswerError:
-		return "error"
-	case gate.AnswerInfo:
-	}
-	return "info"
-}
-
 func (cb *callback) answer(w http.ResponseWriter, v any) {
 	out, err := encode(v)
 	if err != nil { // nothing that is answered can fail to encode
-		cb.cfg.Log.Error("a callback was not answered", "err", err)
+		cb.log.Error("a callback was not answered", "err", err)
 		out = []byte("{}")
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	_, _ = w.Write(out)
-}
-
-// comment is what somebody typed: valid, without characters that control
-// anything, and no longer than the field takes.
-func comment(s string) string {
-	s = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD")))
-	if utf8.RuneCountInString(s) > maxText {
-		s = string([]rune(s)[:maxText])
-	}
-	return s
-}
-
-// at is what stands at a path of names; nil: nothing.
-func at(tree map[string]any, path ...string) any {
-	var v any = tree
-	for _, name := range path {
-		m, _ := v.(map[string]any)
-		v = m[name]
-	}
-	return v
-}
-
-// text is the string at a path; "": there is none.
-func text(tree map[string]any, path ...string) string {
-	s, _ := at(tree, path...).(string)
-	return s
 }
