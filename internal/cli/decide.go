@@ -17,7 +17,6 @@ import (
 	"mrgate/internal/gate"
 	"mrgate/internal/gitlab"
 	"mrgate/internal/sqlite"
-	"mrgate/internal/words"
 )
 
 func newDecideCmd(env *Environment) *cobra.Command {
@@ -86,7 +85,7 @@ func (env *Environment) decide(ctx context.Context, cfg *config.Config, named re
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	parts := gate.Parts{Forge: forge, Store: store, Policy: cfg.Policy, Words: words.For(string(cfg.Policy.Locale)), Log: log}
+	parts := gate.Parts{Forge: forge, Store: store, Policy: cfg.Policy, Log: log}
 	if cfg.FeishuAppID != "" && cfg.FeishuAppSecret.Reveal() != "" {
 		if parts.Chat, err = newChat(cfg, log); err != nil {
 			return err
@@ -151,7 +150,7 @@ func (env *Environment) rehearse(ctx context.Context, cfg *config.Config, forge 
 	if err != nil {
 		return fmt.Errorf("decide: read %s: %w", named, err)
 	}
-	mr, _, ok := gate.Preview(cfg.Policy, words.For(string(cfg.Policy.Locale)), gate.Asking{Ref: ref, Snapshot: s}, asNamed, time.Now())
+	mr, _, ok := gate.Preview(cfg.Policy, gate.Asking{Ref: ref, Snapshot: s}, asNamed, time.Now())
 	if !ok {
 		return usage("decide: %s: nothing to decide on: %s", named, mr.Why)
 	}

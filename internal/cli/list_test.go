@@ -19,7 +19,6 @@ import (
 	"mrgate/internal/gate/gatetest"
 	"mrgate/internal/policy"
 	"mrgate/internal/sqlite"
-	"mrgate/internal/words"
 )
 
 func TestMain(m *testing.M) {
@@ -92,7 +91,7 @@ func (p *past) start() (stop func()) {
 		p.Fatal(err)
 	}
 	p.gate = gate.New(gate.Parts{
-		Forge: p.forge, Chat: p.chat, Store: p.store, Policy: p.policy, Words: words.For("en"), Log: slog.New(slog.DiscardHandler),
+		Forge: p.forge, Chat: p.chat, Store: p.store, Policy: p.policy, Log: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(p.Context())
 	ended := make(chan error, 1)

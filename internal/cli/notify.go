@@ -18,7 +18,6 @@ import (
 	"mrgate/internal/gate"
 	"mrgate/internal/gitlab"
 	"mrgate/internal/policy"
-	"mrgate/internal/words"
 )
 
 // maxEvent is the largest webhook body that GitLab sends
@@ -93,9 +92,8 @@ func (env *Environment) notify(ctx context.Context, cfg *config.Config, p *polic
 	if err != nil {
 		return err
 	}
-	w := words.For(string(p.Locale))
 	if cfg.DryRun {
-		mr, letters, ok := gate.Preview(p, w, asking, asNamed, time.Now())
+		mr, letters, ok := gate.Preview(p, asking, asNamed, time.Now())
 		if !ok {
 			return env.nothingToAsk(mr)
 		}
@@ -117,7 +115,7 @@ func (env *Environment) notify(ctx context.Context, cfg *config.Config, p *polic
 		return fmt.Errorf("notify: look up people in Feishu: %w", err)
 	}
 	find := func(id policy.Identity) gate.Person { return people[id] }
-	mr, letters, ok := gate.Preview(p, w, asking, find, time.Now())
+	mr, letters, ok := gate.Preview(p, asking, find, time.Now())
 	if !ok {
 		return env.nothingToAsk(mr)
 	}

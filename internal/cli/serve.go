@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -35,7 +37,11 @@ crashes and failures of either side: started again, it goes on where it was.
   POST /gitlab/webhook     GitLab's merge request events (project, group or system hook)
   GET  /healthz            ok
 
-A route whose secret is not configured does not exist.`,
+A route whose secret is not configured does not exist.
+
+SIGHUP has it read the policy of its config file again, also for requests that are
+open: approvals of people who may no longer decide stop counting. A bad one is
+refused, and the one before stays. Other settings need a new start.`,
 		Example: `  export MRGATE_GITLAB_TOKEN_FILE=/run/secrets/gitlab-token
   export MRGATE_FEISHU_APP_ID=cli_a1b2c3 MRGATE_FEISHU_APP_SECRET_FILE=/run/secrets/feishu-secret
   mrgate serve-callback --config mrgate.yaml --db /var/lib/mrgate/mrgate.db`,
@@ -80,6 +86,9 @@ func mayServe(cfg *config.Config) error {
 
 // serve runs the listener until ctx ends.
 func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	reloads := make(chan os.Signal, 1) // several at once are one
+	signal.Notify(reloads, syscall.SIGHUP)
+	defer signal.Stop(reloads)
 	db := env.path(cfg.DB)
 	store, err := sqlite.Open(ctx, db, sqlite.Options{})
 	if err != nil {
@@ -104,7 +113,7 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	if err != nil {
 		return err
 	}
-	log.Info("mrgate "+version(), "db", db, "gitlab", cfg.GitLabURL, "feishu", cfg.FeishuURL, "rules", len(cfg.Policy.Rules))
+	log.Info("mrgate "+version(), "db", db, "gitlab", cfg.GitLabURL, "feishu", cfg.FeishuURL, "policy", cfg.Policy.Hash()[:12], "rules", len(cfg.Policy.Rules))
 
 	// The server ends first, so that what it has acknowledged can still be
 	// worked on.
@@ -121,9 +130,39 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 		defer cancel()
 		return g.Run(work)
 	})
+	group.Go(func() error {
+		for {
+			select {
+			case <-reloads:
+				reload(ctx, cfg, g, log)
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
 	err = group.Wait()
 	log.Info("ended")
 	return err
+}
+
+// reload puts the policy in force that the config file now holds. A bad one is
+// refused, and the one before stays.
+func reload(ctx context.Context, cfg *config.Config, g *gate.Gate, log *slog.Logger) {
+	p, others, err := cfg.ReloadPolicy()
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			log.Error("the policy was not read again; the one before stays in force", "err", strings.TrimSpace(line))
+		}
+		return
+	}
+	if err := g.SetPolicy(ctx, p); err != nil {
+		return // mrgate ends
+	}
+	log.Info("the policy was read again", "file", cfg.File, "policy", p.Hash()[:12], "rules", len(p.Rules))
+	if len(others) > 0 {
+		log.Warn("of the config file only the policy was read again; for what else has changed in it, start mrgate again",
+			"settings", strings.Join(others, ", "))
+	}
 }
 
 // newGate wires the parts together.
@@ -137,7 +176,7 @@ func newGate(cfg *config.Config, store gate.Store, log *slog.Logger) (*gate.Gate
 		return nil, err
 	}
 	return gate.New(gate.Parts{
-		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Words: words.For(string(cfg.Policy.Locale)), Log: log,
+		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Log: log,
 	}), nil
 }
 

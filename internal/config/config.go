@@ -88,6 +88,7 @@ type Config struct {
 	Limit  int64         // 0: all
 
 	found   bool              // the file was found, not named
+	read    *file             // what stood in it; nil: there was none
 	origins map[string]string // of every setting that is not at its default
 }
 
@@ -150,13 +151,23 @@ func (c *Config) Origin(name string) string {
 	return "default"
 }
 
-// ReloadPolicy reads the policy of the same file again, under the same terms.
-// The Config stays as it is: the caller decides what to do with the new policy.
-func (c *Config) ReloadPolicy() (*policy.Policy, error) {
-	if c.File == "" {
-		return nil, wrong([]Problem{{Text: "no config file was read at the start; name one with --config, and start again"}})
+// ReloadPolicy reads the policy of the same file again, under the same terms. It
+// also names the other settings in the file that are not what they were. The
+// Config stays as it is: the caller decides what to do with the new policy.
+func (c *Config) ReloadPolicy() (p *policy.Policy, others []string, err error) {
+	if c.read == nil {
+		return nil, nil, wrong([]Problem{{Text: "no config file was read at the start; name one with --config, and start again"}})
 	}
-	return loadPolicy(c.File, c.found)
+	now, problems := readRules(c.File, c.found)
+	if len(problems) > 0 {
+		return nil, nil, wrong(problems)
+	}
+	for _, s := range Settings() {
+		if !slices.Equal(c.read.values[s.Name].texts, now.values[s.Name].texts) {
+			others = append(others, s.Name)
+		}
+	}
+	return now.policy, others, nil
 }
 
 // loader carries what Load works on.
@@ -196,7 +207,7 @@ func (l *loader) readFile(dir string) {
 		l.problems = append(l.problems, problems...)
 		return
 	}
-	l.file, c.Policy = f, f.policy
+	l.file, c.read, c.Policy = f, f, f.policy
 }
 
 // resolve sets one setting from the first source that has it.

@@ -3,9 +3,11 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,7 +130,7 @@ func TestEverySettingHasAllItsSources(t *testing.T) {
 			if !c.Given(s.Name) {
 				t.Errorf("%s: not given by %v %v", s.Name, r.args, r.environ)
 			}
-			c.File, c.origins = "", nil
+			c.File, c.read, c.origins = "", nil, nil
 			configs = append(configs, c)
 		}
 		if !reflect.DeepEqual(configs[0], configs[1]) || !reflect.DeepEqual(configs[0], configs[2]) {
@@ -191,13 +193,13 @@ func TestReloadKeepsTheTerms(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, c.File, strings.Replace(rules, "alice", "carol", 1))
-	p, err := c.ReloadPolicy()
+	p, _, err := c.ReloadPolicy()
 	if err != nil || p.Rules[0].Approvers[0].Value != "carol@example.com" || c.Policy.Rules[0].Approvers[0].Value != "alice@example.com" {
 		t.Errorf("reloaded %+v, %v", p, err)
 	}
 	for _, bad := range []string{rules + "gitlab_url: https://evil.example\n", "rules: 1\n", ""} {
 		write(t, c.File, bad)
-		if _, err := c.ReloadPolicy(); err == nil {
+		if _, _, err := c.ReloadPolicy(); err == nil {
 			t.Errorf("reloads %q", bad)
 		}
 	}
@@ -205,8 +207,28 @@ func TestReloadKeepsTheTerms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := none.ReloadPolicy(); err == nil {
+	if _, _, err := none.ReloadPolicy(); err == nil {
 		t.Error("reloads without a file")
+	}
+}
+
+func TestReloadNamesTheOtherSettingsThatChanged(t *testing.T) {
+	const rules = "rules:\n- projects: [a/b]\n  target_branches: [main]\n  approvers: [alice@example.com]\n"
+	r := run{
+		settings: []string{"gitlab_url", "gitlab_token", "listen"}, args: []string{"--config", "$DIR/p.yaml"},
+		files: map[string]string{"p.yaml": rules + "gitlab_url: https://one.example\ngitlab_token: glpat-one\nlisten: \":1\"\n"},
+	}
+	c, err := r.load(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, c.File, rules+"gitlab_url: https://one.example\ngitlab_token: glpat-two\ndb: other.db\nlocale: en\n")
+	p, others, err := c.ReloadPolicy()
+	if want := []string{"gitlab_token", "listen", "db"}; err != nil || !slices.Equal(others, want) || p.Locale != "en" {
+		t.Errorf("changed %v, want %v; %+v, %v", others, want, p, err)
+	}
+	if s := fmt.Sprintf("%v %+v", c, *c); strings.Contains(s, "glpat-one") {
+		t.Errorf("the Config shows a secret: %s", s)
 	}
 }
 

@@ -159,18 +159,20 @@ func complaint(s Setting, where string, texts []string, err error) string {
 // LoadPolicyFile reads the policy from a config file that somebody named. All
 // of the file is judged; the error is an *Error, also if it holds no rule.
 func LoadPolicyFile(name string) (*policy.Policy, error) {
-	return loadPolicy(name, false)
-}
-
-func loadPolicy(name string, found bool) (*policy.Policy, error) {
-	f, problems := readFile(name, found)
-	if len(problems) == 0 && len(f.policy.Rules) == 0 {
-		problems = []Problem{{File: name, Text: "holds no rules; add rules: with at least one"}}
-	}
+	f, problems := readRules(name, false)
 	if len(problems) > 0 {
 		return nil, wrong(problems)
 	}
 	return f.policy, nil
+}
+
+// readRules reads a config file that has to hold rules.
+func readRules(name string, found bool) (*file, []Problem) {
+	f, problems := readFile(name, found)
+	if len(problems) == 0 && len(f.policy.Rules) == 0 {
+		problems = []Problem{{File: name, Text: "holds no rules; add rules: with at least one"}}
+	}
+	return f, problems
 }
 
 // readAll reads a file up to limit bytes; its error lacks the name, which the

@@ -19,7 +19,7 @@ func (g *Gate) adopt(ctx context.Context, c Click) Answer {
 	mode := g.rules.Load().AdoptCards
 	to, ours := c.Origin.recipient(c)
 	if !ours || mode == policy.AdoptRefuse || c.Action != ActionApprove && c.Action != ActionReject {
-		return Answer{Kind: AnswerError, Text: g.words.ToastUnknownCard()}
+		return Answer{Kind: AnswerError, Text: g.words().ToastUnknownCard()}
 	}
 	var row int64
 	full := false
@@ -44,13 +44,13 @@ func (g *Gate) adopt(ctx context.Context, c Click) Answer {
 	switch {
 	case err != nil:
 		g.log.Error("a click was not recorded", "message", c.Key, "err", err)
-		return Answer{Kind: AnswerError, Text: g.words.ToastNotRecorded()}
+		return Answer{Kind: AnswerError, Text: g.words().ToastNotRecorded()}
 	case full:
-		return Answer{Kind: AnswerError, Text: g.words.ToastUnavailable()}
+		return Answer{Kind: AnswerError, Text: g.words().ToastUnavailable()}
 	}
 	g.nudge(row)
-	card := checkingCard(c.Origin, g.words)
-	return Answer{Kind: AnswerInfo, Text: g.words.ToastChecking(), Card: &card}
+	card := checkingCard(c.Origin, g.words())
+	return Answer{Kind: AnswerInfo, Text: g.words().ToastChecking(), Card: &card}
 }
 
 // recipient says to whom the card went: its key was made of that, so it is known
@@ -85,7 +85,7 @@ func refusedCard(c *Claim, w *words.Words) Card {
 // latest request, if there is one to be shown. Otherwise the claim has to wait
 // for another look (false), or is refused.
 func (mr *MergeRequest) adoptable(c *Claim, v view) (*Request, *Message, bool) {
-	r, s, w := mr.Current(), v.snapshot, v.words
+	r, s, w := mr.Current(), v.snapshot, v.rules.words
 	switch {
 	case r != nil && (!r.State.Followed() || mr.asked(s, mr.Opening)):
 		return r, mr.attach(r, c), true

@@ -16,7 +16,6 @@ import (
 	"mrgate/internal/gate/gatetest"
 	"mrgate/internal/policy"
 	"mrgate/internal/sqlite"
-	"mrgate/internal/words"
 )
 
 // bench is a gate with everything around it, on a clock of its own: it runs in a
@@ -97,7 +96,7 @@ func (b *bench) start(change ...func(*gate.Parts)) *running {
 	}
 	parts := gate.Parts{
 		Forge: b.forge, Chat: b.chat, Store: store, Policy: b.policy,
-		Words: words.For(string(b.policy.Locale)), Log: slog.New(slog.NewTextHandler(io.Writer(b.log), nil)),
+		Log: slog.New(slog.NewTextHandler(io.Writer(b.log), nil)),
 	}
 	for _, f := range change {
 		f(&parts)

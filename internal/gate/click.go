@@ -23,17 +23,17 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	var row int64
 	rules := g.rules.Load()
 	err := g.store.Change(ctx, By{Message: click.Key}, func(mr *MergeRequest) error {
-		answer, row = mr.click(click, rules.AdoptCards, rules.hash, g.words), mr.ID
+		answer, row = mr.click(click, rules.AdoptCards, rules.hash, rules.words), mr.ID
 		return nil
 	})
 	switch {
 	case errors.Is(err, ErrNoRow) && click.Origin != nil:
 		return g.adopt(ctx, click)
 	case errors.Is(err, ErrNoRow):
-		return Answer{Kind: AnswerError, Text: g.words.ToastUnknownCard()}
+		return Answer{Kind: AnswerError, Text: g.words().ToastUnknownCard()}
 	case err != nil:
 		g.log.Error("a click was not recorded", "message", click.Key, "err", err)
-		return Answer{Kind: AnswerError, Text: g.words.ToastNotRecorded()}
+		return Answer{Kind: AnswerError, Text: g.words().ToastNotRecorded()}
 	}
 	g.nudge(row)
 	return answer

@@ -29,7 +29,7 @@ func (w *work) messages(ctx context.Context) error {
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	mr := w.mr // each of those that are started writes, and puts another in its place
-	for _, key := range mr.stale(w.g.words) {
+	for _, key := range mr.stale(w.g.words()) {
 		group.Go(func() error { return w.show(ctx, key) })
 	}
 	for _, c := range mr.Claims {
@@ -97,8 +97,8 @@ func (w *work) show(ctx context.Context, key string) error {
 		var at time.Time
 		// Between the plan and now the card may have been clicked, and a clicked
 		// card is left alone.
-		if at, due = mr.showAt(r, msg, w.g.words); due && !at.After(mr.Now) {
-			card, face = mr.face(r, msg, w.g.words), r.progress()
+		if at, due = mr.showAt(r, msg, w.g.words()); due && !at.After(mr.Now) {
+			card, face = mr.face(r, msg, w.g.words()), r.progress()
 			tried = !msg.TriedAt.IsZero()
 			msg.TriedAt = mr.Now
 			m = *msg
@@ -153,7 +153,7 @@ func (w *work) turnAway(ctx context.Context, c *Claim) error {
 	}
 	limit, cancel := call(ctx)
 	defer cancel()
-	_, err := w.g.chat.Update(limit, *c.Ref, refusedCard(c, w.g.words))
+	_, err := w.g.chat.Update(limit, *c.Ref, refusedCard(c, w.g.words()))
 	cut := ctx.Err() != nil
 	return w.change(func(mr *MergeRequest) {
 		if err == nil || errors.Is(err, ErrGone) || errors.Is(err, ErrNotPermitted) {

@@ -11,7 +11,6 @@ import (
 	"mrgate/internal/gate"
 	"mrgate/internal/policy"
 	"mrgate/internal/sqlite"
-	"mrgate/internal/words"
 )
 
 // ask sends the cards for a merge request as a job does, without a listener. lie
@@ -30,7 +29,7 @@ func (b *bench) ask(ref gate.Ref, lie func(a *gate.Asking)) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, letters, ok := gate.Preview(b.policy, words.For("en"), a, func(id policy.Identity) gate.Person { return people[id] }, time.Now())
+	_, letters, ok := gate.Preview(b.policy, a, func(id policy.Identity) gate.Person { return people[id] }, time.Now())
 	if !ok {
 		b.Fatal("nobody is to be asked")
 	}
@@ -275,7 +274,7 @@ func (b *bench) shell() *running {
 		b.Fatal(err)
 	}
 	r := &running{store: store, cancel: func() {}, ended: make(chan error, 1)}
-	r.Gate = gate.New(gate.Parts{Forge: b.forge, Store: store, Policy: b.policy, Words: words.For("en"), Log: quiet()})
+	r.Gate = gate.New(gate.Parts{Forge: b.forge, Store: store, Policy: b.policy, Log: quiet()})
 	r.ended <- nil
 	return r
 }
@@ -297,7 +296,7 @@ func TestOperatorIsRefused(t *testing.T) {
 		b.policy = usualPolicy()
 		b.policy.Rules[0].Required = 2
 		store := g.store
-		shell2 := gate.New(gate.Parts{Forge: b.forge, Store: store, Policy: b.policy, Words: words.For("en"), Log: quiet()})
+		shell2 := gate.New(gate.Parts{Forge: b.forge, Store: store, Policy: b.policy, Log: quiet()})
 		ref := gate.Ref{Forge: "gitlab", Project: 101, Number: 1}
 		if _, _, err := shell2.Decide(b.Context(), ref, 0, gate.Order{Verdict: gate.Approve, Operator: "root@build"}); !errors.Is(err, gate.ErrOtherPolicy) {
 			t.Errorf("under another policy: %v", err)
@@ -305,7 +304,7 @@ func TestOperatorIsRefused(t *testing.T) {
 		b.policy = listeners
 		denying := *listeners
 		denying.OperatorDecisions = policy.OperatorDeny
-		shell3 := gate.New(gate.Parts{Forge: b.forge, Store: store, Policy: &denying, Words: words.For("en"), Log: quiet()})
+		shell3 := gate.New(gate.Parts{Forge: b.forge, Store: store, Policy: &denying, Log: quiet()})
 		if _, _, err := shell3.Decide(b.Context(), ref, 0, gate.Order{Verdict: gate.Approve, Operator: "root@build"}); !errors.Is(err, gate.ErrDenied) {
 			t.Errorf("denied: %v", err)
 		}

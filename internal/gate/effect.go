@@ -403,7 +403,7 @@ func (w *work) note(ctx context.Context, id int64) error {
 	still, err := w.stillWanted(id, effectNote, func(mr *MergeRequest, r *Request) {
 		n = Note{
 			Key:      noteKey(r),
-			Body:     noteBody(r, w.g.words),
+			Body:     noteBody(r, w.g.words()),
 			Internal: mode == policy.NoteInternal || mode == policy.NoteAuto && (mr.Contents == nil || mr.Contents.Public),
 			Again:    r.Note.tried(),
 		}

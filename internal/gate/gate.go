@@ -19,8 +19,7 @@ type Parts struct {
 	Forge   Forge
 	Chat    Chat
 	Store   Store
-	Policy  *policy.Policy
-	Words   *words.Words
+	Policy  *policy.Policy // until SetPolicy
 	Log     *slog.Logger
 	Workers int // merge requests at work at the same time; 0: 8
 }
@@ -31,29 +30,34 @@ type Gate struct {
 	forge   Forge
 	chat    Chat
 	store   Store
-	words   *words.Words
 	log     *slog.Logger
 	workers int
 
 	rules  atomic.Pointer[rules]
+	noting sync.Mutex    // held while the store is told which policy is in force
 	nudged chan struct{} // one slot: something is due
 	atWork sync.Map      // row → *work, to hurry those that only write messages
 	merges projectLocks
 }
 
-// rules is a policy with its hash, replaced as one.
+// rules is a policy with what comes of it, replaced as one.
 type rules struct {
 	*policy.Policy
-	hash string
+	hash  string
+	words *words.Words // in the policy's language
 }
 
-func rulesOf(p *policy.Policy) *rules { return &rules{Policy: p, hash: p.Hash()} }
+func rulesOf(p *policy.Policy) *rules {
+	return &rules{Policy: p, hash: p.Hash(), words: words.For(string(p.Locale))}
+}
+
+func (g *Gate) words() *words.Words { return g.rules.Load().words }
 
 // New puts the parts together. Run starts it.
 func New(parts Parts) *Gate {
 	g := &Gate{
 		forge: parts.Forge, chat: parts.Chat, store: parts.Store,
-		words: parts.Words, log: parts.Log, workers: parts.Workers,
+		log: parts.Log, workers: parts.Workers,
 		nudged: make(chan struct{}, 1),
 	}
 	if g.workers == 0 {
@@ -61,6 +65,38 @@ func New(parts Parts) *Gate {
 	}
 	g.rules.Store(rulesOf(parts.Policy))
 	return g
+}
+
+// SetPolicy puts another policy in force. From then on no effect follows from the
+// one before; open requests are looked at under the new one, which may end them
+// or let approvals count no more. It returns when that is on disk, however often
+// it has to be tried; only if ctx ends before, with its error.
+func (g *Gate) SetPolicy(ctx context.Context, p *policy.Policy) error {
+	// Before the store is told: a row that is judged in between is judged by the
+	// new policy, and not by the old one after it was made due.
+	g.rules.Store(rulesOf(p))
+	for {
+		err := g.notePolicy(ctx)
+		if err == nil {
+			g.nudge(0)
+			return nil
+		}
+		g.log.Error("the new policy is in force, but not noted yet; it will be tried again", "err", err)
+		if !pause(ctx, pollEvery) {
+			return ctx.Err()
+		}
+	}
+}
+
+// notePolicy tells the store which policy is in force.
+func (g *Gate) notePolicy(ctx context.Context) error {
+	g.noting.Lock()
+	defer g.noting.Unlock()
+	rules := g.rules.Load()
+	if err := g.store.Policy(ctx, rules.hash, rules.Text()); err != nil {
+		return fmt.Errorf("note the policy: %w", err)
+	}
+	return nil
 }
 
 // Look writes down that the merge request is to be read, and says in a few words

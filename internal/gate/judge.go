@@ -24,7 +24,6 @@ const preparePause = 10 * time.Second
 type view struct {
 	snapshot *Snapshot
 	rules    *rules
-	words    *words.Words
 	rule     *policy.Rule // nil: none covers it
 	contents *Contents
 	panel    *Panel
@@ -142,6 +141,7 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 		// What was decided on a card that promised no more than this stays no more.
 		rule.OnApprove, rule.OnReject = r.Rule.OnApprove, r.Rule.OnReject
 	}
+	told := mr.notice(r, v.rules.words)
 	r.Rule, r.PolicyHash, r.Panel = rule, v.rules.hash, *v.panel
 	for _, d := range r.Decisions {
 		may := r.mayApprove(d.Person)
@@ -158,6 +158,19 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 		mr.move(r, EventLapsed)
 	}
 	mr.addressees(r, nil)
+	if m := r.message(KindNotice, Recipient{ID: r.Panel.Author.ID}); m != nil && told != "" && told != mr.notice(r, v.rules.words) {
+		m.Shown = "" // others are asked now, or nobody is
+	}
+}
+
+// notice is the digest of what the author's notice has to say; "": there is none.
+func (mr *MergeRequest) notice(r *Request, w *words.Words) string {
+	m := r.message(KindNotice, Recipient{ID: r.Panel.Author.ID})
+	if m == nil || r.State != Pending {
+		return ""
+	}
+	card := mr.face(r, m, w)
+	return card.Digest()
 }
 
 // expire ends a request whose time is over.
@@ -334,7 +347,7 @@ func (mr *MergeRequest) judgeClaim(c *Claim, v view) bool {
 	if c.Action == ActionApprove {
 		verdict = Approve
 	}
-	if m.Said = r.turnDown(c, verdict, v.words); m.Said != "" {
+	if m.Said = r.turnDown(c, verdict, v.rules.words); m.Said != "" {
 		mr.record(r, EntryDecided, struct {
 			*Claim
 			Refused string `json:"refused"`

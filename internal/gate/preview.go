@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"mrgate/internal/policy"
-	"mrgate/internal/words"
 )
 
 // Asking is a merge request for which somebody asks for approval without a
@@ -30,11 +29,11 @@ type Letter struct {
 // listener would give them, and with an [Origin] on what can be clicked. People
 // is what the directory says of the identities. ok is false where nobody is to
 // be asked: the merge request's Why says why.
-func Preview(p *policy.Policy, w *words.Words, a Asking, people func(policy.Identity) Person, now time.Time) (mr *MergeRequest, letters []Letter, ok bool) {
+func Preview(p *policy.Policy, a Asking, people func(policy.Identity) Person, now time.Time) (mr *MergeRequest, letters []Letter, ok bool) {
 	mr = &MergeRequest{Ref: a.Ref, Now: now, NextRequest: 1, starter: a.Starter}
 	s := a.Snapshot
 	s.ReadAt, s.Merging.Class = now, MergeGo
-	v := view{snapshot: &s, rules: rulesOf(p), words: w, rule: p.Match(projectOf(a.Ref, &s), s.Target)}
+	v := view{snapshot: &s, rules: rulesOf(p), rule: p.Match(projectOf(a.Ref, &s), s.Target)}
 	if v.rule != nil && s.Ready() {
 		if v.contents = a.Contents; v.contents == nil {
 			v.contents = &Contents{Head: s.Head}
@@ -56,7 +55,7 @@ func Preview(p *policy.Policy, w *words.Words, a Asking, people func(policy.Iden
 	}
 	origin := &Origin{Ref: a.Ref, Head: r.Head, Target: r.Target}
 	for _, m := range r.Messages {
-		card := mr.face(r, m, w)
+		card := mr.face(r, m, v.rules.words)
 		if m.Kind == KindCard {
 			card.Origin = origin
 		}

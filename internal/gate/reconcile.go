@@ -173,7 +173,7 @@ func (w *work) look(ctx context.Context) error {
 
 func (g *Gate) view(s *Snapshot, ref Ref) view {
 	rules := g.rules.Load()
-	return view{snapshot: s, rules: rules, words: g.words, rule: rules.Match(projectOf(ref, s), s.Target)}
+	return view{snapshot: s, rules: rules, rule: rules.Match(projectOf(ref, s), s.Target)}
 }
 
 // lookUp reads what opening a request, or another rule, needs besides the
@@ -255,7 +255,7 @@ func (w *work) fail(ctx context.Context, what string, err error) error {
 		return errors.Join(w.change(func(mr *MergeRequest) { mr.LookAt = mr.Now }), errStop)
 	}
 	w.failed = true
-	if werr := w.change(func(mr *MergeRequest) { mr.rest(err, w.g.words) }); werr != nil {
+	if werr := w.change(func(mr *MergeRequest) { mr.rest(err, w.g.words()) }); werr != nil {
 		return werr
 	}
 	w.warn(what, err, w.mr.ForgeAt)
@@ -297,9 +297,9 @@ func (w *work) finish() error {
 	rules := w.g.rules.Load()
 	return w.change(func(mr *MergeRequest) {
 		for _, r := range mr.Requests {
-			r.Settled = mr.settled(r, w.g.words, rules)
+			r.Settled = mr.settled(r, w.g.words(), rules)
 		}
-		behind := slices.ContainsFunc(mr.Requests, func(r *Request) bool { return mr.behind(r, w.g.words) })
+		behind := slices.ContainsFunc(mr.Requests, func(r *Request) bool { return mr.behind(r, w.g.words()) })
 		if mr.Tries == 0 && mr.LookAt.IsZero() && !behind {
 			mr.Error = "" // whatever failed is not wanted any more
 		}
@@ -307,7 +307,7 @@ func (w *work) finish() error {
 			mr.LookAt = mr.Now.Add(time.Minute) // a net: these are never left to sleep
 		}
 		mr.Lease = ""
-		mr.DueAt = mr.nextDue(w.g.words, rules)
+		mr.DueAt = mr.nextDue(w.g.words(), rules)
 		if mr.Wake != w.seen {
 			mr.DueAt = DueFirst()
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -20,8 +19,16 @@ const (
 // a few seconds, puts down what it holds, and returns nil. What is unfinished is
 // gone on with by the next process, at once.
 func (g *Gate) Run(ctx context.Context) error {
-	if err := g.notePolicy(ctx); err != nil {
-		return err
+	// Another process may keep the database busy for a moment; that is no reason
+	// not to start.
+	for try := 1; ; try++ {
+		err := g.notePolicy(ctx)
+		if err == nil {
+			break
+		}
+		if try == 5 || !pause(ctx, pollEvery) {
+			return err
+		}
 	}
 	// Workers outlive ctx a little, but not for long.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -63,21 +70,6 @@ func (g *Gate) Run(ctx context.Context) error {
 		<-ended
 	}
 	return nil
-}
-
-// notePolicy tells the store which policy is in force. Another process may keep
-// the database busy for a moment; that is no reason not to start.
-func (g *Gate) notePolicy(ctx context.Context) error {
-	rules := g.rules.Load()
-	for try := 1; ; try++ {
-		err := g.store.Policy(ctx, rules.hash, rules.Text())
-		if err == nil {
-			return nil
-		}
-		if try == 5 || !pause(ctx, pollEvery) {
-			return fmt.Errorf("note the policy: %w", err)
-		}
-	}
 }
 
 // pause waits; false: ctx ended before.
