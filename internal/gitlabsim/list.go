@@ -2,6 +2,7 @@ package gitlabsim
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,7 +19,7 @@ func (s *Server) listAll(q *request) answer {
 	if !q.has("scope") {
 		q.params["scope"] = "created_by_me"
 	}
-	return s.listMergeRequests(q, func(*Project) bool { return true })
+	return s.listMergeRequests(q, func(*Project) bool { return true }, s.listed)
 }
 
 func (s *Server) listGroup(q *request) answer {
@@ -26,7 +27,7 @@ func (s *Server) listGroup(q *request) answer {
 	if !ok {
 		return message(http.StatusNotFound, "404 Group Not Found")
 	}
-	return s.listMergeRequests(q, func(p *Project) bool { return p.inGroup(group) })
+	return s.listMergeRequests(q, func(p *Project) bool { return p.inGroup(group) }, s.listed)
 }
 
 func (s *Server) listProject(q *request) answer {
@@ -37,12 +38,59 @@ func (s *Server) listProject(q *request) answer {
 	if !p.readable() {
 		return message(http.StatusForbidden, "403 Forbidden")
 	}
-	return s.listMergeRequests(q, func(other *Project) bool { return other == p })
+	return s.listMergeRequests(q, func(other *Project) bool { return other == p }, s.cached)
 }
 
-// listMergeRequests filters and sorts as MergeRequestsFinder. It starts no
-// check of mergeability.
-func (s *Server) listMergeRequests(q *request, in func(*Project) bool) answer {
+// cached gives what was made of the merge request before, for up to eight hours,
+// as long as what the key names has not changed. The head commit is not in it: a
+// push that updated_at does not tell shows the old one. With
+// with_labels_details nothing is cached, nor are the lists of groups
+// (lib/api/merge_requests.rb, render_merge_requests; openjdk/skara#1427).
+func (s *Server) cached(mr *mergeRequest, q *request) object {
+	if q.flag("with_labels_details") {
+		return s.listed(mr, q)
+	}
+	key := fmt.Sprint(q.str("view"), mr.id, mr.updatedAt, mr.check.status(mr), mr.labels, usernames(mr.assignees), usernames(mr.reviewers))
+	if c, ok := s.rendered[key]; ok && s.now().Before(c.until) {
+		return c.object
+	}
+	c := rendered{s.listed(mr, q), s.now().Add(8 * time.Hour)}
+	s.rendered[key] = c
+	return c.object
+}
+
+// rendered is one merge request in the cache of lists.
+type rendered struct {
+	object object
+	until  time.Time
+}
+
+// listed is the merge request as lists show it.
+func (s *Server) listed(mr *mergeRequest, q *request) object {
+	o := s.basicJSON(mr)
+	if q.flag("with_labels_details") {
+		labels := []object{} // API::Entities::LabelBasic
+		for i, name := range mr.labels {
+			labels = append(labels, object{
+				"id": i + 1, "name": name, "description": nil, "description_html": "", "text_color": "#FFFFFF", "color": "#0033CC",
+			})
+		}
+		o["labels"] = labels
+	}
+	if q.str("view") == "simple" {
+		simple := object{}
+		for _, name := range []string{"id", "iid", "project_id", "title", "description", "state", "created_at", "updated_at", "web_url"} {
+			simple[name] = o[name]
+		}
+		return simple
+	}
+	return o
+}
+
+// listMergeRequests filters and sorts as MergeRequestsFinder: whatever the order
+// is, the newer of two that are equal goes first (concerns/issuable.rb,
+// sort_by_attribute). It starts no check of mergeability.
+func (s *Server) listMergeRequests(q *request, in func(*Project) bool, show func(*mergeRequest, *request) object) answer {
 	var found []*mergeRequest
 	for _, mr := range s.mrs {
 		if in(mr.project) && mr.project.readable() && s.matches(mr, q) {
@@ -61,23 +109,12 @@ func (s *Server) listMergeRequests(q *request, in func(*Project) bool) answer {
 		default:
 			order = a.createdAt.Compare(b.createdAt)
 		}
-		order = cmp.Or(order, cmp.Compare(a.id, b.id))
 		if q.str("sort") != "asc" {
 			order = -order
 		}
-		return order
+		return cmp.Or(order, cmp.Compare(b.id, a.id))
 	})
-	return paginate(q, found, func(mr *mergeRequest) any {
-		o := s.basicJSON(mr)
-		if q.str("view") == "simple" {
-			simple := object{}
-			for _, name := range []string{"id", "iid", "project_id", "title", "description", "state", "created_at", "updated_at", "web_url"} {
-				simple[name] = o[name]
-			}
-			return simple
-		}
-		return o
-	})
+	return paginate(q, found, func(mr *mergeRequest) any { return show(mr, q) })
 }
 
 func (s *Server) matches(mr *mergeRequest, q *request) bool {

@@ -60,7 +60,7 @@ func (s *Server) putMerge(q *request) answer {
 	if !immediately {
 		mr.autoMergeBy, mr.params = s.bot, params
 		s.systemNote(mr, s.bot, "enabled an automatic merge when all merge checks for "+mr.head()+" pass")
-		s.touch(mr)
+		s.save(mr)
 		s.processAutoMerge(mr)
 		return jsonAnswer(http.StatusOK, s.mergeRequestJSON(mr))
 	}
@@ -113,6 +113,7 @@ func (s *Server) dropAutoMerge(mr *mergeRequest, why string) {
 	if mr.autoMergeBy != nil {
 		mr.autoMergeBy, mr.params = nil, mergeParams{}
 		s.systemNote(mr, s.bot, why)
+		s.save(mr)
 	}
 }
 
@@ -121,7 +122,7 @@ func (s *Server) dropAutoMerge(mr *mergeRequest, why string) {
 func (s *Server) merge(mr *mergeRequest, by *User, params mergeParams) bool {
 	if mr.failNext != "" {
 		mr.mergeError, mr.failNext, mr.autoMergeBy = mr.failNext, "", nil
-		s.touch(mr)
+		s.save(mr)
 		return false
 	}
 	if mr.state == "merged" || mr.state == "closed" {
@@ -136,7 +137,7 @@ func (s *Server) merge(mr *mergeRequest, by *User, params mergeParams) bool {
 		mr.mergeCommit = s.sha("merge")
 	}
 	mr.sourceRemoved = params.removeSource == true || params.removeSource == nil && mr.removeSource
-	s.touch(mr)
+	s.save(mr)
 	s.mergeRequestHook(mr, event{action: "merge", by: by})
 
 	for _, other := range s.mrs {
@@ -175,6 +176,5 @@ func (s *Server) cancelAutoMerge(q *request) answer {
 		})
 	}
 	s.dropAutoMerge(mr, "canceled the automatic merge")
-	s.touch(mr)
 	return jsonAnswer(http.StatusCreated, object{"status": "success"})
 }

@@ -184,8 +184,21 @@ func (s *Server) must(project int64, iid int) *mergeRequest {
 	return mr
 }
 
-// touch notes that something changed, for updated_at.
-func (s *Server) touch(mr *mergeRequest) { mr.updatedAt = s.now() }
+// save is a change of the merge request's own row: its updated_at follows.
+//
+// Not everything that changes in a merge request is one. Its mergeability
+// (merge_request.rb, Gitlab::Timeless), its head commit (merge_request_diff.rb,
+// set_as_latest_diff), its pipeline and its project's path are written without.
+func (s *Server) save(mr *mergeRequest) { mr.updatedAt = s.now() }
+
+// touch is what a note does to its merge request, also one that GitLab writes
+// itself, of a push or an approval: nothing, where the last change was less than
+// a minute ago (app/models/concerns/throttled_touch.rb; python-gitlab#743).
+func (s *Server) touch(mr *mergeRequest) {
+	if now := s.now(); now.Sub(mr.updatedAt) > time.Minute {
+		mr.updatedAt = now
+	}
+}
 
 func (mr *mergeRequest) head() string { return mr.commits[len(mr.commits)-1].ID }
 
@@ -335,7 +348,7 @@ func (s *Server) putMergeRequest(q *request) answer {
 	}
 	if q.has("description") {
 		mr.description = q.str("description")
-		s.touch(mr)
+		s.save(mr)
 		s.mergeRequestHook(mr, event{action: "update", by: s.bot})
 	}
 	if q.has("target_branch") {

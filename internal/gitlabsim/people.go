@@ -2,6 +2,7 @@ package gitlabsim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,7 +12,8 @@ import (
 // Push pushes commits onto the source branch. It leaves approvals alone, drops
 // an auto-merge, and puts mergeability back to unknown
 // (app/services/merge_requests/refresh_service.rb). In a project with CI it
-// starts a pipeline. The commits of a closed merge request show when it is reopened.
+// starts a pipeline. The commits of a closed merge request show when it is
+// reopened. Its updated_at follows only through the note that names the commits.
 func (s *Server) Push(project int64, iid int, commits ...Commit) {
 	s.edit(project, iid, func(mr *mergeRequest) { s.push(mr, commits, false, true) })
 }
@@ -21,7 +23,8 @@ func (s *Server) PushWithoutPipeline(project int64, iid int, commits ...Commit) 
 	s.edit(project, iid, func(mr *mergeRequest) { s.push(mr, commits, false, false) })
 }
 
-// ForcePush puts commits in the place of all there were.
+// ForcePush puts commits in the place of all there were. Those of before, named
+// by their IDs, take the branch back to where it was.
 func (s *Server) ForcePush(project int64, iid int, commits ...Commit) {
 	s.edit(project, iid, func(mr *mergeRequest) { s.push(mr, commits, true, true) })
 }
@@ -35,7 +38,7 @@ func (s *Server) push(mr *mergeRequest, commits []Commit, force, pipeline bool) 
 		mr.pushedWhileClosed = append(mr.pushedWhileClosed, commits...)
 		return
 	}
-	old := mr.head()
+	old, before := mr.head(), mr.commits
 	if force {
 		mr.commits = nil
 	}
@@ -45,8 +48,15 @@ func (s *Server) push(mr *mergeRequest, commits []Commit, force, pipeline bool) 
 	if pipeline && mr.project.CI {
 		s.startPipeline(mr, "running")
 	}
-	s.systemNote(mr, mr.author, fmt.Sprintf("added %d commits", len(commits)))
-	s.touch(mr)
+	// A push that brings no commit, back to an earlier one, leaves no note, and so
+	// does not even touch (refresh_service.rb, notify_about_push).
+	added := slices.DeleteFunc(commits, func(c Commit) bool {
+		return slices.ContainsFunc(before, func(b Commit) bool { return b.ID == c.ID })
+	})
+	if len(added) > 0 {
+		s.systemNote(mr, mr.author, fmt.Sprintf("added %d commits", len(added)))
+		s.touch(mr)
+	}
 	s.mergeRequestHook(mr, event{action: "update", by: mr.author, oldrev: old})
 }
 
@@ -65,7 +75,7 @@ func (s *Server) retarget(mr *mergeRequest, target string, by *User) {
 	before := mr.check.status(mr)
 	mr.check.forget(s.opts.MergeabilityDelay)
 	s.systemNote(mr, by, fmt.Sprintf("changed target branch from `%s` to `%s`", old, target))
-	s.touch(mr)
+	s.save(mr)
 	// What was changed is not in the body's changes, but for the merge status
 	// (seen in the wild: testdata's …-update-target-branch).
 	s.mergeRequestHook(mr, event{action: "update", by: by, changes: object{"merge_status": change(before, mr.check.status(mr))}})
@@ -101,7 +111,7 @@ func (s *Server) setTitle(mr *mergeRequest, title string, by *User) {
 		changes["draft"] = change(wasDraft, draft)
 		s.systemNote(mr, by, "marked this merge request as **"+map[bool]string{true: "draft", false: "ready"}[draft]+"**")
 	}
-	s.touch(mr)
+	s.save(mr)
 	s.mergeRequestHook(mr, event{action: "update", by: by, changes: changes})
 	s.processAutoMerge(mr)
 }
@@ -142,7 +152,7 @@ func (s *Server) close(mr *mergeRequest, by *User) {
 	}
 	mr.state, mr.closedBy, mr.closedAt = "closed", by, s.now()
 	s.dropAutoMerge(mr, "aborted the automatic merge because the merge request was closed")
-	s.touch(mr)
+	s.save(mr)
 	s.mergeRequestHook(mr, event{action: "close", by: by})
 }
 
@@ -159,7 +169,7 @@ func (s *Server) reopen(mr *mergeRequest, by *User) {
 	mr.commits = append(mr.commits, mr.pushedWhileClosed...)
 	mr.pushedWhileClosed = nil
 	mr.check.forget(s.opts.MergeabilityDelay)
-	s.touch(mr)
+	s.save(mr)
 	s.mergeRequestHook(mr, event{action: "reopen", by: by})
 }
 
@@ -262,10 +272,10 @@ func (s *Server) startPipeline(mr *mergeRequest, status string) {
 // Lock puts a merge request into the state that it has while it is being merged
 // (and, sometimes, for hours: gitlab-org/gitlab#389044).
 func (s *Server) Lock(project int64, iid int) {
-	s.edit(project, iid, func(mr *mergeRequest) { mr.state = "locked" })
+	s.edit(project, iid, func(mr *mergeRequest) { mr.state = "locked"; s.save(mr) })
 }
 
 // Unlock opens a locked merge request again.
 func (s *Server) Unlock(project int64, iid int) {
-	s.edit(project, iid, func(mr *mergeRequest) { mr.state = "opened" })
+	s.edit(project, iid, func(mr *mergeRequest) { mr.state = "opened"; s.save(mr) })
 }

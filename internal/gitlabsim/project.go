@@ -1,7 +1,9 @@
 package gitlabsim
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"net/http"
 	"path"
 	"slices"
@@ -125,15 +127,58 @@ func (s *Server) getProject(q *request) answer {
 	if no != nil {
 		return *no
 	}
+	return jsonAnswer(http.StatusOK, s.projectJSON(p))
+}
+
+// listProjects lists what the bot sees, or is a member of: lib/api/projects.rb.
+// Only the order by ID is simulated: it is the one that pages can be cut out of
+// while projects come and go.
+func (s *Server) listProjects(q *request) answer {
+	found := slices.Clone(s.projects)
+	after, before := int64(q.integer("id_after", 0)), int64(q.integer("id_before", math.MaxInt64))
+	least := q.integer("min_access_level", NoAccess)
+	if q.flag("membership") {
+		least = max(least, Guest)
+	}
+	found = slices.DeleteFunc(found, func(p *Project) bool {
+		return !p.visible() || p.BotAccess < least || p.ID <= after || p.ID >= before
+	})
+	slices.SortFunc(found, func(a, b *Project) int {
+		if q.str("sort") == "asc" {
+			return cmp.Compare(a.ID, b.ID)
+		}
+		return cmp.Compare(b.ID, a.ID)
+	})
+	return paginate(q, found, func(p *Project) any {
+		o := s.projectJSON(p)
+		if q.flag("simple") {
+			simple := object{} // API::Entities::BasicProjectDetails
+			for _, name := range []string{
+				"id", "description", "name", "name_with_namespace", "path", "path_with_namespace", "default_branch", "topics",
+				"ssh_url_to_repo", "http_url_to_repo", "web_url", "visibility", "namespace",
+			} {
+				simple[name] = o[name]
+			}
+			return simple
+		}
+		return o
+	})
+}
+
+func (s *Server) projectJSON(p *Project) object {
 	web := s.url + "/" + p.Path
 	group := path.Dir(p.Path)
+	kind := "group"
+	if s.isUser(group) {
+		kind = "user"
+	}
 	o := object{
 		"id": p.ID, "description": nil, "name": path.Base(p.Path), "path": path.Base(p.Path),
 		"name_with_namespace": strings.ReplaceAll(p.Path, "/", " / "), "path_with_namespace": p.Path,
 		"default_branch": p.DefaultBranch, "topics": []string{}, "visibility": p.Visibility, "archived": false,
 		"web_url": web, "http_url_to_repo": web + ".git", "ssh_url_to_repo": "git@gitlab.example.com:" + p.Path + ".git",
 		"namespace": object{
-			"id": s.groups[strings.ToLower(group)], "name": path.Base(group), "path": path.Base(group), "kind": "group",
+			"id": s.groups[strings.ToLower(group)], "name": path.Base(group), "path": path.Base(group), "kind": kind,
 			"full_path": group, "parent_id": nil, "avatar_url": nil, "web_url": s.url + "/groups/" + group,
 		},
 		"merge_requests_enabled": true, "merge_method": p.MergeMethod, "squash_option": "default_off",
@@ -146,7 +191,7 @@ func (s *Server) getProject(q *request) answer {
 		access = object{"access_level": p.BotAccess, "notification_level": 3}
 	}
 	o["permissions"] = object{"project_access": access, "group_access": nil}
-	return jsonAnswer(http.StatusOK, o)
+	return o
 }
 
 // getMember answers for the bot; nobody else's membership is simulated.
@@ -192,15 +237,20 @@ func (s *Server) getVersion(*request) answer {
 	})
 }
 
-// group finds a group by ID or path; only one with a visible project is seen.
+// group finds a group by ID or path; only one with a visible project is seen
+// (group_policy.rb, has_projects). What a user's own projects stand in is none.
 func (s *Server) group(name string) (groupPath string, ok bool) {
 	for group, id := range s.groups {
-		if group == strings.ToLower(name) || strconv.FormatInt(id, 10) == name {
+		if (group == strings.ToLower(name) || strconv.FormatInt(id, 10) == name) && !s.isUser(group) {
 			seen := slices.ContainsFunc(s.projects, func(p *Project) bool { return p.visible() && p.inGroup(group) })
 			return group, seen
 		}
 	}
 	return "", false
+}
+
+func (s *Server) isUser(namespace string) bool {
+	return slices.ContainsFunc(s.users, func(u *User) bool { return strings.EqualFold(u.Username, namespace) })
 }
 
 func (p *Project) inGroup(group string) bool {

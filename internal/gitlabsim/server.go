@@ -100,6 +100,7 @@ type Server struct {
 	projects   []*Project
 	moved      map[string]*Project // by the old path, in lower case
 	groups     map[string]int64    // by path, in lower case
+	rendered   map[string]rendered // what lists of projects show, as it was made before
 	mrs        []*mergeRequest
 	lastID     int64
 	faults     []*fault
@@ -145,7 +146,7 @@ func New(opts Options) *Server {
 		url:    strings.TrimSuffix(opts.URL, "/"),
 		token:  token{value: opts.Token, scopes: opts.TokenScopes, expires: opts.TokenExpires},
 		moved:  map[string]*Project{},
-		groups: map[string]int64{},
+		groups: map[string]int64{}, rendered: map[string]rendered{},
 		lastID: 1000,
 	}
 	s.idle = sync.NewCond(&s.mu)
@@ -223,6 +224,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.LoseAnswer || !wait(r.Context(), f.AnswerDelay) {
 		panic(http.ErrAbortHandler)
 	}
+	w.Header().Set("Date", s.now().Format(http.TimeFormat))
 	a.write(w)
 }
 
@@ -250,7 +252,8 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (s *Server) now() time.Time { return s.opts.Now().UTC() }
+// now is GitLab's clock, as fine as its database keeps it.
+func (s *Server) now() time.Time { return s.opts.Now().UTC().Truncate(time.Microsecond) }
 
 // id gives out numbers that rise over all kinds of things, as in a database.
 func (s *Server) id() int64 {

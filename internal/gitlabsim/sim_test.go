@@ -164,7 +164,8 @@ func TestEveryEndpointAnswersWithGitLabsFieldNames(t *testing.T) {
 		"/projects/acme%2Ftools%2Fwebhook", "/projects/Acme%2fTools%2FWebhook", "/projects/7/protected_branches",
 		"/projects/7/merge_requests?state=all&iids[]=1", "/projects/7/merge_requests?view=simple", "/groups/acme/merge_requests?scope=all",
 		"/groups/acme%2Ftools/merge_requests", one, one + "/approvals", one + "/commits", one + "/notes", one + "/notes/" + id,
-		"/merge_requests?scope=reviews_for_me",
+		"/merge_requests?scope=reviews_for_me", "/projects?membership=true&simple=true&order_by=id&sort=asc&id_after=6",
+		"/projects/7/merge_requests?with_labels_details=true",
 	} {
 		w.want(200, "", "GET", path, "")
 	}
@@ -179,7 +180,7 @@ func TestEveryEndpointAnswersWithGitLabsFieldNames(t *testing.T) {
 	w.want(404, "404 Not Found", "GET", "/nonsense", "")
 	w.want(405, "405 Not Allowed", "POST", one, "{}")
 	w.want(500, "", "GET", "/merge_requests?scope=all", "")
-	if got := len(w.Calls()); got != 31 {
+	if got := len(w.Calls()); got != 33 {
 		t.Errorf("%d calls recorded", got)
 	}
 	if h := w.Calls()[0].Header.Get("Private-Token"); h != "[redacted]" {
@@ -514,6 +515,107 @@ func TestListsAreFilteredAndSorted(t *testing.T) {
 	w.Rename(7, "acme/moved")
 	w.want(200, "", "GET", "/projects/acme%2Ftools%2Fwebhook/merge_requests/1", "")
 	w.want(405, "Non GET", "PUT", "/projects/acme%2Ftools%2Fwebhook/merge_requests/1/merge", "")
+}
+
+// What is sorted by a time and equal in it stands the newer first, and a time
+// that is asked for belongs to what is asked for.
+func TestListsByTimeAreInclusive(t *testing.T) {
+	now := time.Date(2026, 1, 16, 5, 56, 22, 123_456_789, time.UTC)
+	w := newWorld(t, gitlabsim.Options{Now: func() time.Time { return now }, MergeabilityDelay: gitlabsim.AtOnce}, gitlabsim.Project{})
+	for range 3 {
+		w.Open(gitlabsim.MergeRequest{ProjectID: 7})
+	}
+	list := func(after string) string {
+		r := w.want(200, "", "GET", "/groups/acme/merge_requests?order_by=updated_at&sort=asc&updated_after="+after, "")
+		var all []struct{ IID int }
+		if err := json.Unmarshal([]byte(r.body), &all); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(all)
+	}
+	same(t, "to the millisecond that is shown", list("2026-01-16T05:56:22.123Z"), "[{3} {2} {1}]")
+	same(t, "the millisecond after", list("2026-01-16T05:56:22.124Z"), "[]")
+	same(t, "GitLab's clock", w.call("GET", "/version", "").header.Get("Date"), "Fri, 16 Jan 2026 05:56:22 GMT")
+}
+
+// What tells whoever asks for what has changed, and what does not.
+func TestUpdatedAtFollowsOnlyTheRow(t *testing.T) {
+	for name, c := range map[string]struct {
+		does func(w *world)
+		soon bool // also within a minute of the last change
+		late bool // after it
+	}{
+		"a title":          {func(w *world) { w.SetTitle(7, 1, "Another") }, true, true},
+		"a draft":          {func(w *world) { w.SetDraft(7, 1, true) }, true, true},
+		"a target":         {func(w *world) { w.Retarget(7, 1, "stable") }, true, true},
+		"closed":           {func(w *world) { w.Close(7, 1, "bob") }, true, true},
+		"merged":           {func(w *world) { w.MergeByHand(7, 1, "bob") }, true, true},
+		"a push":           {func(w *world) { w.Push(7, 1) }, false, true},
+		"a comment":        {func(w *world) { w.Comment(7, 1, "bob", "hello") }, false, true},
+		"an approval":      {func(w *world) { w.ApproveByHand(7, 1, "carol") }, false, true},
+		"labels":           {func(w *world) { w.SetLabels(7, 1, "x") }, false, true},
+		"a push backwards": {func(w *world) { w.ForcePush(7, 1, w.MR(7, 1).Commits[0]) }, false, false},
+		"a pipeline":       {func(w *world) { w.SetPipeline(7, 1, "success") }, false, false},
+		"a conflict":       {func(w *world) { w.SetConflict(7, 1, true) }, false, false},
+		"a look":           {func(w *world) { w.want(200, "", "GET", one, "") }, false, false},
+		"another path":     {func(w *world) { w.Rename(7, "acme/moved") }, false, false},
+	} {
+		for wait, moves := range map[time.Duration]bool{59 * time.Second: c.soon, 61 * time.Second: c.late} {
+			now := time.Date(2026, 1, 16, 5, 56, 22, 0, time.UTC)
+			w := newWorld(t, gitlabsim.Options{Now: func() time.Time { return now }}, gitlabsim.Project{})
+			w.Open(gitlabsim.MergeRequest{ProjectID: 7, Commits: []gitlabsim.Commit{{Title: "first"}, {Title: "second"}}})
+			before := w.MR(7, 1).UpdatedAt
+			now = now.Add(wait)
+			c.does(w)
+			if got := w.MR(7, 1).UpdatedAt.After(before); got != moves {
+				t.Errorf("%s, %s after the last change: updated_at moved: %v, want %v", name, wait, got, moves)
+			}
+		}
+	}
+}
+
+// The list of a project shows what was made of a merge request before; the list
+// of a group, and one with details of labels, what is so.
+func TestListsOfProjectsAreStale(t *testing.T) {
+	w := ready(t)
+	w.Open(gitlabsim.MergeRequest{ProjectID: 7})
+	heads := func(path string) any {
+		var all []struct{ SHA string }
+		if err := json.Unmarshal([]byte(w.want(200, "", "GET", path, "").body), &all); err != nil {
+			t.Fatal(err)
+		}
+		return all[0].SHA
+	}
+	first := heads("/projects/7/merge_requests")
+	w.Push(7, 1) // within a minute: updated_at stays
+	head := w.MR(7, 1).Head
+	same(t, "a project's list", heads("/projects/7/merge_requests"), first)
+	same(t, "with details of labels", heads("/projects/7/merge_requests?with_labels_details=true"), head)
+	same(t, "a group's list", heads("/groups/acme/merge_requests"), head)
+	w.SetTitle(7, 1, "Another")
+	same(t, "once updated_at has moved", heads("/projects/7/merge_requests"), head)
+}
+
+func TestProjectsOfAMember(t *testing.T) {
+	w := ready(t)
+	w.AddProject(gitlabsim.Project{ID: 8, Path: "acme/public", Visibility: "public"})
+	w.AddProject(gitlabsim.Project{ID: 9, Path: "acme/secret"})
+	w.AddUser(gitlabsim.User{Username: "dave"})
+	w.AddProject(gitlabsim.Project{ID: 10, Path: "dave/own", BotAccess: gitlabsim.Developer})
+	list := func(query string) string {
+		var all []struct {
+			ID        int
+			Namespace struct{ Kind string }
+		}
+		if err := json.Unmarshal([]byte(w.want(200, "", "GET", "/projects?simple=true&order_by=id&sort=asc"+query, "").body), &all); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(all)
+	}
+	same(t, "all that are seen", list(""), "[{7 {group}} {8 {group}} {10 {user}}]")
+	same(t, "the bot's own", list("&membership=true"), "[{7 {group}} {10 {user}}]")
+	same(t, "the next page", list("&membership=true&id_after=7"), "[{10 {user}}]")
+	w.want(404, "404 Group Not Found", "GET", "/groups/dave/merge_requests", "")
 }
 
 func TestFaults(t *testing.T) {

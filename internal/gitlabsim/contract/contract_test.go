@@ -58,6 +58,10 @@ func TestCheckCall(t *testing.T) {
 		{"GET", mr + "/notes", "sort=up", "", "query: sort"},
 		{"GET", "/api/v4/projects/7/merge_requests", "state=all&updated_after=2026-01-16T05:56:22Z&iids[]=1&iids[]=2", "", ""},
 		{"GET", "/api/v4/groups/acme/merge_requests", "state=all&order_by=updated_at&scope=all", "", ""},
+		{"GET", "/api/v4/groups/acme/merge_requests", "order_by=updated_at&sort=asc&updated_after=2026-01-16T05:56:22.123Z&with_labels_details=true", "", ""},
+		{"GET", "/api/v4/groups/acme/merge_requests", "updated_since=2026-01-16T05:56:22Z", "", "unknown parameter updated_since"},
+		{"GET", "/api/v4/projects", "membership=true&simple=true&order_by=id&sort=asc&id_after=7&per_page=100", "", ""},
+		{"GET", "/api/v4/projects", "min_access_level=7", "", "min_access_level"},
 		{"POST", "/api/graphql", "", `{"query": "{}"}`, ""},
 		{"GET", "/api/v4/personal_access_tokens/self", "", "", ""},
 	} {
