@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mrgate/internal/gate"
+	"mrgate/internal/strictjson"
 )
 
 const (
@@ -207,7 +208,7 @@ func (cb *callback) encrypted(header http.Header, body []byte, sealed string) (m
 
 // parse reads a body as everybody else would read it, or says why nobody should.
 func parse(body []byte) (tree map[string]any, why string) {
-	if err := strictJSON(body, maxNesting); err != nil {
+	if err := strictjson.Check(body, maxNesting); err != nil {
 		return nil, "not the JSON that Feishu sends: " + err.Error()
 	}
 	// A tree, not a struct: encoding/json would take "TOKEN" for "token".

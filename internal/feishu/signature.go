@@ -22,7 +22,7 @@ import (
 // request can do two things without knowing the secret, and neither may get him in:
 //
 //   - append to the body, behind the hash's padding (0x80, zeros, a length). That is
-//     no longer one JSON value, which strictJSON wants.
+//     no longer one JSON value, which strictjson.Check wants.
 //   - move bytes between timestamp and nonce. A timestamp's beginning tells its form,
 //     and in each form the moment ends at a place that no neighbour can shift (see
 //     signedAt), so a stale request stays as stale as it was. Between nonce and

@@ -1,4 +1,7 @@
-package feishu
+// Package strictjson says whether bytes from outside are JSON that every parser
+// reads alike, so that nobody can show one thing to a check and another to what
+// follows.
+package strictjson
 
 import (
 	"bytes"
@@ -9,11 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// strictJSON reports whether data is exactly one JSON value that every parser
+// Check reports whether data is exactly one JSON value that every parser
 // reads alike: valid UTF-8, nothing but white space after it, no name twice in an
 // object, nested no deeper than maxDepth. Names that differ in case alone count
 // as the same: encoding/json takes either for a field. The error quotes nothing.
-func strictJSON(data []byte, maxDepth int) error {
+func Check(data []byte, maxDepth int) error {
 	if !utf8.Valid(data) {
 		return errors.New("not UTF-8")
 	}

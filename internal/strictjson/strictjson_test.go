@@ -1,4 +1,4 @@
-package feishu
+package strictjson
 
 import (
 	"bytes"
@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-func TestStrictJSON(t *testing.T) {
+func TestCheck(t *testing.T) {
 	for _, good := range []string{
 		`{}`, ` {"a": [1, {"b": null}, "x", true], "b": {"a": 1e3}} ` + "\n", `[]`, `1`, `"x"`, `{"":1}`,
 		strings.Repeat("[", 5) + strings.Repeat("]", 5), `[{"a":1},{"a":1}]`,
 	} {
-		if err := strictJSON([]byte(good), 5); err != nil {
+		if err := Check([]byte(good), 5); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
@@ -25,18 +25,18 @@ func TestStrictJSON(t *testing.T) {
 		strings.Repeat("[", 6) + strings.Repeat("]", 6), strings.Repeat(`{"a":`, 6) + "1" + strings.Repeat("}", 6),
 		`[[[[[{"a":1}]]]]]`,
 	} {
-		if err := strictJSON([]byte(bad), 5); err == nil {
+		if err := Check([]byte(bad), 5); err == nil {
 			t.Errorf("%s: taken", bad)
 		}
 	}
 }
 
-func FuzzStrictJSON(f *testing.F) {
+func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,{"b":"\u00e9"}]}`, `{"a":1,"A":2}`, `[[[]]]`, `{"k":1,"` + "\u212a" + `":2}`, `1E700`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if strictJSON(data, 8) != nil {
+		if Check(data, 8) != nil {
 			return
 		}
 		// Numbers of any size are JSON (1E700); whoever needs one refuses what does
