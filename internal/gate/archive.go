@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"time"
@@ -72,4 +73,55 @@ type Listed struct {
 	DecidedAt time.Time
 	EndedAt   time.Time
 	MergedAs  CommitID
+}
+
+// Listed is the request, one of the merge request's, as a list shows it.
+func (mr *MergeRequest) Listed(r *Request) Listed {
+	l := Listed{
+		Number: r.ID, Ref: mr.Ref, Head: r.Head, Target: r.Target, State: r.State, Cause: r.Cause,
+		Rule: r.Rule.Name, Required: r.Rule.Required, Approvals: len(r.approvals()),
+		OpenedAt: r.OpenedAt, DecidedAt: r.DecidedAt, EndedAt: r.EndedAt,
+	}
+	if s := mr.Snapshot; s != nil {
+		l.Path, l.URL, l.Title, l.Author, l.Source = s.Path, s.URL, s.Title, s.Author, s.Source
+		if r.State == MergedHere || r.Cause == CauseMerged {
+			l.MergedAs = s.MergeCommit
+		}
+	}
+	if r.State == BlockedNow {
+		l.Blocked = r.Blocked.Reason
+	}
+	if !r.Settled {
+		l.Error = mr.Error
+	}
+	for _, d := range r.Decisions {
+		l.Decided = append(l.Decided, *d)
+	}
+	if r.State == Pending {
+		l.Awaited = r.awaited()
+	}
+	return l
+}
+
+// awaited names the approvers whose approval would count and who have not
+// decided.
+func (r *Request) awaited() (names []string) {
+	seen := make(map[string]bool) // one person may have two identities
+	for _, d := range r.Decisions {
+		seen[d.Person] = true
+	}
+	if p := r.Panel; !r.Rule.AllowSelfApproval {
+		seen[p.Author.ID] = true
+		for _, who := range p.Committer {
+			seen[who.ID] = true
+		}
+	}
+	for _, m := range r.Panel.Approvers {
+		if m.ID != "" && seen[m.ID] {
+			continue
+		}
+		seen[m.ID] = true
+		names = append(names, cmp.Or(m.Name, m.Identity.Value))
+	}
+	return names
 }

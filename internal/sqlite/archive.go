@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -215,60 +214,7 @@ func (s *session) listed(ctx context.Context, id int64) (gate.Listed, error) {
 	if err := s.loadDecisions(ctx, a, &r); err != nil {
 		return gate.Listed{}, err
 	}
-	return asListed(a.MergeRequest, &r), nil
-}
-
-func asListed(mr *gate.MergeRequest, r *gate.Request) gate.Listed {
-	l := gate.Listed{
-		Number: r.ID, Ref: mr.Ref, Head: r.Head, Target: r.Target, State: r.State, Cause: r.Cause,
-		Rule: r.Rule.Name, Required: r.Rule.Required,
-		OpenedAt: r.OpenedAt, DecidedAt: r.DecidedAt, EndedAt: r.EndedAt,
-	}
-	if s := mr.Snapshot; s != nil {
-		l.Path, l.URL, l.Title, l.Author, l.Source = s.Path, s.URL, s.Title, s.Author, s.Source
-		if r.State == gate.MergedHere || r.Cause == gate.CauseMerged {
-			l.MergedAs = s.MergeCommit
-		}
-	}
-	if r.State == gate.BlockedNow {
-		l.Blocked = r.Blocked.Reason
-	}
-	if !r.Settled {
-		l.Error = mr.Error
-	}
-	for _, d := range r.Decisions {
-		l.Decided = append(l.Decided, *d)
-		if d.Verdict == gate.Approve && !d.Void {
-			l.Approvals++
-		}
-	}
-	if r.State == gate.Pending {
-		l.Awaited = awaited(r)
-	}
-	return l
-}
-
-// awaited names the approvers whose approval would count and who have not
-// decided.
-func awaited(r *gate.Request) (names []string) {
-	seen := make(map[string]bool) // one person may have two identities
-	for _, d := range r.Decisions {
-		seen[d.Person] = true
-	}
-	if p := r.Panel; !r.Rule.AllowSelfApproval {
-		seen[p.Author.ID] = true
-		for _, who := range p.Committer {
-			seen[who.ID] = true
-		}
-	}
-	for _, m := range r.Panel.Approvers {
-		if m.ID != "" && seen[m.ID] {
-			continue
-		}
-		seen[m.ID] = true
-		names = append(names, cmp.Or(m.Name, m.Identity.Value))
-	}
-	return names
+	return a.Listed(&r), nil
 }
 
 // Find gives the numbers of the requests about a merge request or a commit, the
