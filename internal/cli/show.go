@@ -276,7 +276,7 @@ func readStory(ctx context.Context, archive gate.Archive, request int64) (*story
 		}
 		s.Timeline = append(s.Timeline, event{e.Number, stamp(e.At), e.Kind, t.tell(ctx, e), e.Data, e.Hash})
 		if e.Kind == gate.EntryOpened && len(s.Later) > 0 {
-			var o openedData
+			var o gate.OpenedData
 			if json.Unmarshal(e.Data, &o) == nil {
 				s.Title, s.Author, s.Source = o.Title, o.Author, o.Source
 			}

@@ -101,6 +101,14 @@ type message struct {
 	old       bool // the click is to be answered in the old style
 }
 
+// by notes how a click came in.
+func (m message) by(way string) message {
+	if m.click != nil {
+		m.click.Way = way
+	}
+	return m
+}
+
 func (cb *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -168,12 +176,14 @@ func (cb *callback) open(header http.Header, body []byte) (m message, why string
 		if !cb.knows(text(tree, "header", "token")) {
 			return m, "without the verification token"
 		}
-		return cb.newStyle(tree)
+		m, why := cb.newStyle(tree)
+		return m.by("new-style callback"), why
 	case k == oldBody && (!cb.encrypts || cb.cfg.OldCallbacks):
 		if _, why := signer(header, body, sha1.New, cb.tokens, cb.cfg.Now()); why != "" {
 			return m, "old-style, " + why
 		}
-		return oldStyle(tree)
+		m, why := oldStyle(tree)
+		return m.by("old-style callback"), why
 	default:
 		return m, string(k) + ", which is not taken with these settings"
 	}
@@ -197,7 +207,8 @@ func (cb *callback) encrypted(header http.Header, body []byte, sealed string) (m
 		case len(cb.tokens) > 0 && !cb.knows(text(tree, "header", "token")):
 			return m, "encrypted and signed, but without the verification token"
 		default:
-			return cb.newStyle(tree)
+			m, why := cb.newStyle(tree)
+			return m.by("encrypted callback"), why
 		}
 	}
 	if by < 0 {

@@ -126,6 +126,10 @@ func TestClickIsAnsweredWithTheChangedCard(t *testing.T) {
 	}
 	got := l.clicks[0]
 	got.Ref, want.Ref = nil, nil
+	if got.Event == "" {
+		t.Error("the click does not name its event")
+	}
+	got.Event, want.Way = "", "new-style callback"
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -43,7 +43,11 @@ func (cs *clicks) newStyle(tree map[string]any) (m message, why string) {
 	case company == "" || text(tree, "event", "operator", "tenant_key") != company:
 		return m, "a click from another company"
 	}
-	return clickOf(text(tree, "event", "operator", "open_id"), at(tree, "event", "action"), at(tree, "event", "context"))
+	m, why = clickOf(text(tree, "event", "operator", "open_id"), at(tree, "event", "action"), at(tree, "event", "context"))
+	if m.click != nil {
+		m.click.Event = text(tree, "header", "event_id")
+	}
+	return m, why
 }
 
 // clickOf makes a click of what both styles have; where names the message and the

@@ -19,7 +19,7 @@ func (g *Gate) adopt(ctx context.Context, c Click) Answer {
 	mode := g.rules.Load().AdoptCards
 	to, ours := c.Origin.recipient(c)
 	if !ours || mode == policy.AdoptRefuse || c.Action != ActionApprove && c.Action != ActionReject {
-		return Answer{Kind: AnswerError, Text: g.words().ToastUnknownCard()}
+		return g.unknownCard(c, "its card is a job's, and not to be taken over")
 	}
 	var row int64
 	full := false
@@ -30,13 +30,17 @@ func (g *Gate) adopt(ctx context.Context, c Click) Answer {
 				return nil // the first one stands
 			}
 		}
+		claim := &Claim{
+			Message: c.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now,
+			Origin: c.Origin, Ref: c.Ref, To: to, Evidence: evidenceOf(c),
+		}
+		claim.Evidence.Unknown = "a job sent it"
 		if full = len(mr.Claims) >= maxClaims; full {
+			mr.tell(nil, claim.became(BecameRefused, RefusedCrowd, g.words().ToastUnavailable()))
 			return nil
 		}
-		mr.Claims = append(mr.Claims, &Claim{
-			Message: c.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now,
-			Origin: c.Origin, Ref: c.Ref, To: to,
-		})
+		mr.Claims = append(mr.Claims, claim)
+		mr.tell(nil, claim.became(BecameChecking, "", g.words().ToastChecking()))
 		mr.look()
 		mr.arrive(true)
 		return nil
@@ -90,11 +94,11 @@ func (mr *MergeRequest) adoptable(c *Claim, v view) (*Request, *Message, bool) {
 	case r != nil && (!r.State.Followed() || mr.asked(s, mr.Opening)):
 		return r, mr.attach(r, c), true
 	case s.State == ForgeMerged || s.State == ForgeClosed:
-		c.Refused = w.ToastWithdrawn()
+		mr.refuseClaim(c, RefusedWithdrawn, w.ToastWithdrawn())
 	case s.Draft:
-		c.Refused = w.Draft()
+		mr.refuseClaim(c, RefusedSuperseded, w.Draft())
 	case v.rule == nil:
-		c.Refused = w.ToastNoRule(s.Target)
+		mr.refuseClaim(c, RefusedNoRule, w.ToastNoRule(s.Target))
 	}
 	return nil, nil, false
 }

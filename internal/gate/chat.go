@@ -79,6 +79,8 @@ type Click struct {
 	Text   string   // the reason or comment
 	Ref    *CardRef // the clicked message, where the chat names it
 	Chat   string   // the conversation that it stands in, where the chat names it; a group's is its ID
+	Way    string   // how it came in, for the log: "new-style callback"
+	Event  string   // the chat's ID of the event, where it has one
 	Origin *Origin  // what the card says that it is about, if it says so
 }
 
@@ -97,4 +99,12 @@ type Answer struct {
 	Kind AnswerKind
 	Text string
 	Card *Card // nil: the card stays as it is
+
+	Why Refusal // the click changed nothing; for the log
+}
+
+// because is the answer with the reason why the click changed nothing.
+func (a Answer) because(why Refusal) Answer {
+	a.Why = why
+	return a
 }

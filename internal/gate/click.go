@@ -30,7 +30,7 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	case errors.Is(err, ErrNoRow) && click.Origin != nil:
 		return g.adopt(ctx, click)
 	case errors.Is(err, ErrNoRow):
-		return Answer{Kind: AnswerError, Text: g.words().ToastUnknownCard()}
+		return g.unknownCard(click, "its card is none of this database")
 	case err != nil:
 		g.log.Error("a click was not recorded", "message", click.Key, "err", err)
 		return Answer{Kind: AnswerError, Text: g.words().ToastNotRecorded()}
@@ -39,9 +39,25 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	return answer
 }
 
-// click is what a click does to the row, and its answer.
+// click is what a click does to the row, and its answer. What it does not change,
+// the log tells.
 func (mr *MergeRequest) click(c Click, adopt policy.AdoptMode, hash string, w *words.Words) Answer {
 	r, m := mr.MessageByKey(c.Key)
+	evidence := mr.evidence(r, m, c, w) // of before anything has changed
+	answer := mr.press(r, m, c, evidence, adopt, hash, w)
+	if answer.Kind == AnswerError && answer.Why == "" {
+		answer.Why = RefusedOther
+	}
+	if answer.Why != "" {
+		mr.tell(r, ClickData{
+			Person: c.By, Action: c.Action, Text: c.Text, At: mr.Now, Became: BecameRefused, Why: answer.Why, Said: answer.Text, Evidence: evidence,
+		})
+	}
+	return answer
+}
+
+// press is what pressing a button does.
+func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence, adopt policy.AdoptMode, hash string, w *words.Words) Answer {
 	mr.expire()
 	cur := mr.Current()
 	if r != cur {
@@ -52,10 +68,10 @@ func (mr *MergeRequest) click(c Click, adopt policy.AdoptMode, hash string, w *w
 			}
 			m, r = now, cur
 		}
-		return mr.answer(r, m, w, AnswerInfo, w.ToastSuperseded())
+		return mr.answer(r, m, w, AnswerInfo, w.ToastSuperseded()).because(RefusedSuperseded)
 	}
 	if !m.is(c.Ref) && adopt != policy.AdoptTrust {
-		return mr.stranger(r, m, c, adopt, w)
+		return mr.stranger(r, m, c, evidence, adopt, w)
 	}
 	if m.Ref == nil {
 		m.Ref = c.Ref
@@ -67,43 +83,45 @@ func (mr *MergeRequest) click(c Click, adopt policy.AdoptMode, hash string, w *w
 		verdict = Approve
 	case ActionReject:
 	case ActionRetry:
-		return mr.retry(r, m, c, w)
+		return mr.retry(r, m, c, evidence, w)
 	case ActionView:
 		fallthrough
 	default:
 		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard()}
 	}
-	if kind, text := r.over(verdict, w); text != "" && r.decisionOf(c.By.ID) == nil {
+	if kind, why, text := r.over(verdict, w); text != "" && r.decisionOf(c.By.ID) == nil {
 		if !r.isApprover(c.By.ID) {
-			return Answer{Kind: kind, Text: text}
+			return Answer{Kind: kind, Text: text, Why: why}
 		}
-		return mr.answer(r, m, w, kind, text)
+		return mr.answer(r, m, w, kind, text).because(why)
 	}
 	if r.PolicyHash != hash {
 		if len(mr.Claims) >= maxClaims {
-			return Answer{Kind: AnswerError, Text: w.ToastUnavailable()}
+			return Answer{Kind: AnswerError, Text: w.ToastUnavailable(), Why: RefusedCrowd}
 		}
 		// The rules have changed since the people were looked up.
-		mr.Claims = append(mr.Claims, &Claim{
-			Message: m.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now,
-		})
+		claim := &Claim{
+			Message: m.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now, Evidence: evidence,
+		}
+		mr.Claims = append(mr.Claims, claim)
+		mr.tell(r, claim.became(BecameChecking, "", w.ToastChecking()))
 		mr.look()
 		mr.arrive(true)
 		m.NotBefore = mr.Now.Add(clickHold)
 		return Answer{Kind: AnswerInfo, Text: w.ToastChecking()}
 	}
-	if text := r.refuse(c.By.ID, verdict, w); text != "" {
-		return Answer{Kind: AnswerError, Text: text}
+	if why, text := r.refuse(c.By.ID, verdict, w); text != "" {
+		return Answer{Kind: AnswerError, Text: text, Why: why}
 	}
 	if d := r.decisionOf(c.By.ID); d != nil {
-		return mr.answer(r, m, w, AnswerInfo, w.ToastAgain(string(d.Verdict), d.Verdict == verdict))
+		return mr.answer(r, m, w, AnswerInfo, w.ToastAgain(string(d.Verdict), d.Verdict == verdict)).because(RefusedAgain)
 	}
 	if verdict == Reject && r.Rule.RequireReason && strings.TrimSpace(c.Text) == "" {
-		return Answer{Kind: AnswerError, Text: w.ToastReasonMissing()}
+		return Answer{Kind: AnswerError, Text: w.ToastReasonMissing(), Why: RefusedReason}
 	}
 	mr.decide(r, &Decision{
-		Person: c.By.ID, Name: r.nameOf(c.By), Verdict: verdict, Reason: c.Text, Via: viaCard, Shown: m.Shown, At: mr.Now,
-	}, m.Key)
+		Person: c.By.ID, Name: r.nameOf(c.By), Verdict: verdict, Reason: c.Text, Via: viaCard, Shown: evidence.Shown, At: mr.Now,
+	}, evidence)
 	return mr.answer(r, m, w, AnswerOK, r.taken(verdict, w))
 }
 
@@ -120,14 +138,16 @@ func (m *Message) is(clicked *CardRef) bool {
 // stranger answers a click on a message that has a key of ours, and is none that
 // this listener sent: a job's, or a forged one. It becomes ours, and the person
 // decides on what it then says.
-func (mr *MergeRequest) stranger(r *Request, m *Message, c Click, adopt policy.AdoptMode, w *words.Words) Answer {
+func (mr *MergeRequest) stranger(r *Request, m *Message, c Click, evidence Evidence, adopt policy.AdoptMode, w *words.Words) Answer {
 	if adopt == policy.AdoptRefuse {
-		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard()}
+		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard(), Why: RefusedCard}
 	}
-	own := mr.attach(r, &Claim{Ref: c.Ref, To: m.To, At: mr.Now})
+	claim := &Claim{Person: c.By, Action: c.Action, Reason: c.Text, Ref: c.Ref, To: m.To, At: mr.Now, Evidence: evidence}
+	own := mr.attach(r, claim)
 	if own == nil {
-		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard()}
+		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard(), Why: RefusedCard}
 	}
+	mr.tell(r, claim.became(BecameAdopted, "", w.ToastSuperseded()))
 	mr.arrive(false)
 	return mr.answer(r, own, w, AnswerInfo, w.ToastSuperseded())
 }
@@ -138,6 +158,9 @@ func (mr *MergeRequest) answer(r *Request, m *Message, w *words.Words, kind Answ
 	held := m.NotBefore.After(mr.Now)
 	if digest := card.Digest(); m.Shown != digest || held {
 		m.Shown, m.Face = digest, r.progress()
+		if m.Told != m.Face {
+			mr.tellMessage(r, m, MessageAnswered)
+		}
 		// Where nothing else will change the card soon, it is shown once more, in
 		// case that the answer does not arrive; and after two clicks in a row,
 		// since nobody knows which of the answers arrives last.
@@ -150,32 +173,32 @@ func (mr *MergeRequest) answer(r *Request, m *Message, w *words.Words, kind Answ
 	return Answer{Kind: kind, Text: text, Card: &card}
 }
 
-// over says that the request no longer takes this verdict, and in which words;
-// "": it does. Until the merge a rejection is always taken.
-func (r *Request) over(v Verdict, w *words.Words) (AnswerKind, string) {
+// over says that the request no longer takes this verdict, why, and in which
+// words; "": it does. Until the merge a rejection is always taken.
+func (r *Request) over(v Verdict, w *words.Words) (AnswerKind, Refusal, string) {
 	switch r.State {
 	case Pending:
-		return "", ""
+		return "", "", ""
 	case Approved, BlockedNow:
 		if v == Reject && !r.ends() {
-			return "", ""
+			return "", "", ""
 		}
-		return AnswerInfo, r.somebodyWasFirst(Approve, w)
+		return AnswerInfo, RefusedLate, r.somebodyWasFirst(Approve, w)
 	case MergedHere:
-		return AnswerInfo, r.somebodyWasFirst(Approve, w)
+		return AnswerInfo, RefusedLate, r.somebodyWasFirst(Approve, w)
 	case Rejected, ClosedHere:
-		return AnswerInfo, r.somebodyWasFirst(Reject, w)
+		return AnswerInfo, RefusedLate, r.somebodyWasFirst(Reject, w)
 	case Expired:
-		return AnswerInfo, w.ToastExpired()
+		return AnswerInfo, RefusedExpired, w.ToastExpired()
 	case Superseded:
-		return AnswerInfo, w.ToastSuperseded()
+		return AnswerInfo, RefusedSuperseded, w.ToastSuperseded()
 	case Withdrawn:
 		if r.Cause == CauseNoRule {
-			return AnswerError, w.ToastNoRule(r.Target)
+			return AnswerError, RefusedNoRule, w.ToastNoRule(r.Target)
 		}
-		return AnswerInfo, w.ToastWithdrawn()
+		return AnswerInfo, RefusedWithdrawn, w.ToastWithdrawn()
 	}
-	return AnswerError, w.ToastUnknownCard()
+	return AnswerError, RefusedOther, w.ToastUnknownCard()
 }
 
 func (r *Request) somebodyWasFirst(v Verdict, w *words.Words) string {
@@ -199,24 +222,25 @@ func (r *Request) taken(v Verdict, w *words.Words) string {
 	}
 }
 
-// refuse says why the person's verdict does not count; "": it does.
-func (r *Request) refuse(person string, v Verdict, w *words.Words) string {
+// refuse says why the person's verdict does not count, and in which words; "":
+// it does.
+func (r *Request) refuse(person string, v Verdict, w *words.Words) (Refusal, string) {
 	if !r.isApprover(person) {
-		return w.ToastOutsider(r.Rule.Name)
+		return RefusedOutsider, w.ToastOutsider(r.Rule.Name)
 	}
 	if v == Reject || r.Rule.AllowSelfApproval {
-		return ""
+		return "", ""
 	}
 	switch bar := r.Panel.bars(person); bar.kind {
 	case barAuthor:
-		return w.ToastAuthor()
+		return RefusedAuthor, w.ToastAuthor()
 	case barCommitter:
-		return w.ToastCommitter()
+		return RefusedCommitter, w.ToastCommitter()
 	case barUnsure:
-		return w.ToastAuthorUnknown(bar.username)
+		return RefusedUnsure, w.ToastAuthorUnknown(bar.username)
 	case barNone:
 	}
-	return ""
+	return "", ""
 }
 
 // mayApprove says that an approval of the person counts.
@@ -239,20 +263,21 @@ func (r *Request) nameOf(p Person) string {
 }
 
 // retry has a blocked merge tried again, at once.
-func (mr *MergeRequest) retry(r *Request, m *Message, c Click, w *words.Words) Answer {
+func (mr *MergeRequest) retry(r *Request, m *Message, c Click, evidence Evidence, w *words.Words) Answer {
 	if !r.isApprover(c.By.ID) && (c.By.ID == "" || c.By.ID != r.Panel.Author.ID) {
-		return Answer{Kind: AnswerError, Text: w.ToastOutsider(r.Rule.Name)}
+		return Answer{Kind: AnswerError, Text: w.ToastOutsider(r.Rule.Name), Why: RefusedOutsider}
 	}
 	if r.State != BlockedNow {
-		kind, text := r.over(Approve, w)
+		kind, why, text := r.over(Approve, w)
 		switch r.State { //nolint:exhaustive // the others are over
 		case Approved:
-			kind, text = AnswerInfo, w.ToastRetryNotNeeded()
+			kind, why, text = AnswerInfo, RefusedNeedless, w.ToastRetryNotNeeded()
 		case Pending:
-			kind, text = AnswerInfo, w.ToastSuperseded()
+			kind, why, text = AnswerInfo, RefusedSuperseded, w.ToastSuperseded()
 		}
-		return mr.answer(r, m, w, kind, text)
+		return mr.answer(r, m, w, kind, text).because(why)
 	}
+	mr.tell(r, ClickData{Person: c.By, Action: c.Action, At: mr.Now, Became: BecameRetry, Said: w.ToastRetry(), Evidence: evidence})
 	if r.Blocked.Reason == ReasonAutoMergeCancelled {
 		mr.move(r, EventUnblocked) // nothing else shows that it is wanted again
 	}
@@ -263,15 +288,11 @@ func (mr *MergeRequest) retry(r *Request, m *Message, c Click, w *words.Words) A
 }
 
 // decide adds a decision and moves the request, if it is enough.
-func (mr *MergeRequest) decide(r *Request, d *Decision, message string) {
-	d.Entry = mr.record(r, EntryDecided, struct {
-		*Decision
-		Message string   `json:"message,omitempty"`
-		Head    CommitID `json:"head"`
-		Target  string   `json:"target"`
-		Rule    string   `json:"rule"`
-		Policy  string   `json:"policy"`
-	}{d, message, r.Head, r.Target, r.Rule.Name, r.PolicyHash})
+func (mr *MergeRequest) decide(r *Request, d *Decision, evidence Evidence) {
+	d.Entry = mr.record(r, EntryDecided, DecidedData{
+		Person: d.Person, Name: d.Name, Verdict: d.Verdict, Reason: d.Reason, Via: d.Via, At: d.At,
+		Head: r.Head, Target: r.Target, Rule: r.Rule.Name, Policy: r.PolicyHash, Evidence: evidence,
+	})
 	r.Decisions = append(r.Decisions, d)
 	switch {
 	case d.Verdict == Reject:
@@ -285,4 +306,14 @@ func (mr *MergeRequest) decide(r *Request, d *Decision, message string) {
 		mr.LookAt = mr.Now
 	}
 	mr.arrive(true)
+}
+
+// unknownCard answers a click on a card that no merge request is known of. The
+// database says nothing of it; the process's log does, now and then.
+func (g *Gate) unknownCard(c Click, why string) Answer {
+	if unsaid, say := g.strangers.say(); say {
+		g.log.Warn("a click on a card that is not known changed nothing", "why", why, "person", c.By.ID, "action", string(c.Action),
+			"message", c.Key, "way", c.Way, "not_mentioned_before", unsaid)
+	}
+	return Answer{Kind: AnswerError, Text: g.words().ToastUnknownCard(), Why: RefusedCard}
 }

@@ -41,6 +41,8 @@ type Claim struct {
 	Reason  string    `json:"reason,omitempty"`
 	At      time.Time `json:"at"`
 
+	Evidence Evidence `json:"evidence,omitzero"`
+
 	// Of a card that no listener sent: what it says, and where it is.
 	Origin *Origin   `json:"origin,omitempty"`
 	Ref    *CardRef  `json:"ref,omitempty"`

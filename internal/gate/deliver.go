@@ -175,13 +175,23 @@ func (mr *MergeRequest) shown(r *Request, m *Message, ref CardRef, digest, face 
 	if mr.Tries == 0 {
 		mr.Error = ""
 	}
-	if sent {
-		mr.record(r, EntryMessage, struct {
-			Kind MessageKind `json:"kind"`
-			To   Recipient   `json:"to"`
-			Key  string      `json:"key"`
-		}{m.Kind, m.To, m.Key})
+	switch {
+	case sent:
+		mr.tellMessage(r, m, MessageSent)
+	case m.Told != face:
+		mr.tellMessage(r, m, MessageChanged)
 	}
+}
+
+// tellMessage logs what happened to a message. Of what it shows, the log tells
+// changes of state and count: the many repaints besides explain nothing.
+func (mr *MergeRequest) tellMessage(r *Request, m *Message, did MessageDid) {
+	d := MessageData{Did: did, Kind: m.Kind, To: m.To, Key: m.Key, Shows: m.Face, Shown: m.Shown, Why: m.Gone}
+	if m.Ref != nil {
+		d.Ref = m.Ref.Data
+	}
+	m.Told = m.Face
+	mr.record(r, EntryMessage, d)
 }
 
 // chatFailed writes down that the chat did not take a message.
@@ -212,12 +222,7 @@ func (mr *MergeRequest) chatFailed(r *Request, m *Message, err error) {
 // letGo gives a message up that can never be sent or changed again.
 func (mr *MergeRequest) letGo(r *Request, m *Message, why string) {
 	m.Gone = why
-	mr.record(r, EntryMessage, struct {
-		Kind  MessageKind `json:"kind"`
-		To    Recipient   `json:"to"`
-		Key   string      `json:"key"`
-		LetGo string      `json:"let_go"`
-	}{m.Kind, m.To, m.Key, why})
+	mr.tellMessage(r, m, MessageLetGo)
 }
 
 // behind says that some message of the request does not show what it should.

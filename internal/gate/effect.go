@@ -171,7 +171,7 @@ func (w *work) write(ctx context.Context, id int64, what effectKind, do func(con
 	case errors.Is(err, ErrNotPermitted):
 		return w.refused(ctx, id, what, err)
 	}
-	return w.fail(ctx, string(what), err)
+	return w.failEffect(ctx, id, what, err)
 }
 
 // refused writes down that the forge will not have it until a person acts.
@@ -179,6 +179,7 @@ func (w *work) refused(ctx context.Context, id int64, what effectKind, err error
 	switch what {
 	case effectApprove:
 		werr := w.change(func(mr *MergeRequest) {
+			mr.attempted(mr.request(id), what, err)
 			mr.block(mr.request(id), Mergeability{Class: MergeBlocked, Reason: ReasonNotPermitted, Detail: err.Error()})
 		})
 		return errors.Join(werr, errStop)
@@ -192,7 +193,7 @@ func (w *work) refused(ctx context.Context, id int64, what effectKind, err error
 		}
 	case effectMerge, effectClose:
 	}
-	return w.fail(ctx, string(what), err)
+	return w.failEffect(ctx, id, what, err)
 }
 
 // refusedEnough is how often the forge may refuse what nothing depends on.
@@ -208,12 +209,14 @@ const (
 // did writes down an effect that is done, or given up with an error.
 func (mr *MergeRequest) did(r *Request, what effectKind, trouble string) {
 	r.effect(what).Done = mr.Now
-	mr.record(r, EntryEffect, struct {
-		Effect effectKind `json:"effect"`
-		Head   CommitID   `json:"head"`
-		Note   string     `json:"note,omitempty"`
-		Error  string     `json:"error,omitempty"`
-	}{what, r.Head, r.NoteRef, trouble})
+	data := EffectData{Effect: string(what), Head: r.Head, Answer: AnswerDone, Error: trouble}
+	switch {
+	case trouble != "":
+		data.Answer = AnswerGivenUp
+	case what == effectNote:
+		data.Note = r.NoteRef
+	}
+	mr.answered(r, data)
 	switch what {
 	case effectClose:
 		if mr.Snapshot != nil {
@@ -267,7 +270,7 @@ func (w *work) merge(ctx context.Context, id int64) error {
 		if errors.Is(err, ErrNotPermitted) {
 			result, err = MergeResult{Status: Blocked, Why: Mergeability{Class: MergeBlocked, Reason: ReasonNotPermitted, Detail: err.Error()}}, nil
 		} else {
-			return w.fail(ctx, string(effectMerge), err)
+			return w.failEffect(ctx, id, effectMerge, err)
 		}
 	}
 	return w.change(func(mr *MergeRequest) { mr.mergeAnswered(mr.request(id), result) })
@@ -332,13 +335,10 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 		mr.lookAgain(personMin, personMax)
 		return // as before, and said before
 	}
-	mr.record(r, EntryEffect, struct {
-		Effect effectKind  `json:"effect"`
-		Head   CommitID    `json:"head"`
-		Answer MergeStatus `json:"answer"`
-		Commit CommitID    `json:"commit,omitempty"`
-		Why    string      `json:"why,omitempty"`
-	}{effectMerge, r.Head, result.Status, result.Commit, result.Why.Reason})
+	mr.answered(r, EffectData{
+		Effect: string(effectMerge), Head: r.Head, Answer: string(result.Status), Commit: result.Commit,
+		Why: result.Why.Reason, Detail: result.Why.Detail,
+	})
 	switch result.Status { //nolint:exhaustive // the others change nothing in the forge
 	case Merged:
 		r.Merge.Done = mr.Now
@@ -420,7 +420,7 @@ func (w *work) note(ctx context.Context, id int64) error {
 	case errors.Is(err, ErrNotPermitted):
 		return w.refused(ctx, id, effectNote, err)
 	case err != nil:
-		return w.fail(ctx, string(effectNote), err)
+		return w.failEffect(ctx, id, effectNote, err)
 	}
 	return w.change(func(mr *MergeRequest) {
 		r := mr.request(id)

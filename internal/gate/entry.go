@@ -15,10 +15,13 @@ type EntryKind string
 // The kinds of entries.
 const (
 	EntryOpened  EntryKind = "opened"
-	EntryDecided EntryKind = "decided"
+	EntryClick   EntryKind = "click"   // a click that decided nothing, at most one a minute of a person with one outcome
+	EntryDecided EntryKind = "decided" // by a click, or from a shell
+	EntryCounts  EntryKind = "counts"  // an approval no longer counts under another policy, or does again
 	EntryState   EntryKind = "state"   // a request moved
 	EntryEffect  EntryKind = "effect"  // the forge was written to, and what it answered
-	EntryMessage EntryKind = "message" // sent, or let go
+	EntryMessage EntryKind = "message" // sent, changed, or let go
+	EntryPolicy  EntryKind = "policy"  // another policy is in force
 )
 
 // Entry is one entry of the audit log. Entries are numbered without gaps and
@@ -27,11 +30,24 @@ const (
 type Entry struct {
 	Number       int64
 	At           time.Time // to the millisecond
-	MergeRequest int64     // row
+	MergeRequest int64     // row; 0: none
 	Request      int64     // number; 0: none
 	Kind         EntryKind
 	Data         json.RawMessage // an object
 	Hash         string          // see Chain; the store numbers, times and chains entries when it writes them
+}
+
+// PolicyEntry is the entry that another policy is in force since then.
+func PolicyEntry(hash, before string, since time.Time) *Entry {
+	return newEntry(EntryPolicy, PolicyData{Policy: hash, Before: before, Since: since})
+}
+
+func newEntry(kind EntryKind, data any) *Entry {
+	b, err := json.Marshal(data)
+	if err != nil {
+		panic(err) // entries are made of strings, numbers and times
+	}
+	return &Entry{Kind: kind, Data: b}
 }
 
 // Chain gives the hash of e after an entry with the hash before ("" for the

@@ -38,6 +38,8 @@ type Gate struct {
 	nudged chan struct{} // one slot: something is due
 	atWork sync.Map      // row → *work, to hurry those that only write messages
 	merges projectLocks
+
+	strangers throttle // clicks on cards that nothing is known of
 }
 
 // rules is a policy with what comes of it, replaced as one.

@@ -148,7 +148,10 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 		if d.Via == viaOperator {
 			may = v.rules.OperatorDecisions != policy.OperatorDeny
 		}
-		d.Void = d.Verdict == Approve && !may
+		if void := d.Verdict == Approve && !may; d.Void != void {
+			d.Void = void
+			mr.record(r, EntryCounts, CountsData{Person: d.Person, Name: d.Name, Counts: !void, Rule: rule.Name, Policy: r.PolicyHash})
+		}
 	}
 	enough := r.enough()
 	switch {
@@ -233,19 +236,11 @@ func (mr *MergeRequest) open(v view) {
 	}
 	mr.NextRequest++
 	mr.Requests = append(mr.Requests, r)
-	mr.record(r, EntryOpened, struct {
-		Path      string   `json:"path"`
-		Number    int64    `json:"number"`
-		URL       string   `json:"url"`
-		Title     string   `json:"title"`
-		Author    User     `json:"author"`
-		Head      CommitID `json:"head"`
-		Source    string   `json:"source"`
-		Target    string   `json:"target"`
-		Rule      string   `json:"rule"`
-		Policy    string   `json:"policy"`
-		Approvers []Member `json:"approvers"`
-	}{s.Path, mr.Ref.Number, s.URL, s.Title, s.Author, s.Head, s.Source, s.Target, r.Rule.Name, r.PolicyHash, r.Panel.Approvers})
+	mr.record(r, EntryOpened, OpenedData{
+		Path: s.Path, Number: mr.Ref.Number, URL: s.URL, Title: s.Title, Author: s.Author,
+		Head: s.Head, Source: s.Source, Target: s.Target,
+		Rule: r.Rule.Name, Policy: r.PolicyHash, Required: r.Rule.Required, Approvers: r.Panel.Approvers,
+	})
 	mr.addressees(r, old)
 }
 
@@ -329,15 +324,22 @@ func (mr *MergeRequest) judgeClaim(c *Claim, v view) bool {
 			return false
 		}
 		same := r.Head == c.Origin.Head && r.Target == c.Origin.Target
-		if m == nil || !same || v.rules.AdoptCards != policy.AdoptTrust {
+		switch {
+		case m == nil:
+			mr.tell(r, c.became(BecameRefused, RefusedCard, ""))
+			return true
+		case !same || v.rules.AdoptCards != policy.AdoptTrust:
+			mr.tell(r, c.became(BecameAdopted, "", ""))
 			return true // the card now shows the forge's facts, and the person decides on it
 		}
 	}
 	if r == nil {
+		mr.tell(nil, c.became(BecameRefused, RefusedCard, ""))
 		return true
 	}
 	m.Shown = "" // whatever becomes of it, the card has to say so
 	if r != mr.Current() || !r.State.Followed() {
+		mr.tell(r, c.became(BecameRefused, RefusedSuperseded, ""))
 		return true
 	}
 	if r.PolicyHash != v.rules.hash {
@@ -347,34 +349,32 @@ func (mr *MergeRequest) judgeClaim(c *Claim, v view) bool {
 	if c.Action == ActionApprove {
 		verdict = Approve
 	}
-	if m.Said = r.turnDown(c, verdict, v.rules.words); m.Said != "" {
-		mr.record(r, EntryDecided, struct {
-			*Claim
-			Refused string `json:"refused"`
-		}{c, m.Said})
+	var why Refusal
+	if why, m.Said = r.turnDown(c, verdict, v.rules.words); m.Said != "" {
+		mr.tell(r, c.became(BecameRefused, why, m.Said))
 		return true
 	}
 	mr.decide(r, &Decision{
-		Person: c.Person.ID, Name: r.nameOf(c.Person), Verdict: verdict, Reason: c.Reason, Via: viaCard, At: c.At,
-	}, c.Message)
+		Person: c.Person.ID, Name: r.nameOf(c.Person), Verdict: verdict, Reason: c.Reason, Via: viaCard, Shown: c.Evidence.Shown, At: c.At,
+	}, c.Evidence)
 	return true
 }
 
-// turnDown says why a claim does not count; "": it does.
-func (r *Request) turnDown(c *Claim, v Verdict, w *words.Words) string {
-	if text := r.refuse(c.Person.ID, v, w); text != "" {
-		return text
+// turnDown says why a claim does not count, and in which words; "": it does.
+func (r *Request) turnDown(c *Claim, v Verdict, w *words.Words) (Refusal, string) {
+	if why, text := r.refuse(c.Person.ID, v, w); text != "" {
+		return why, text
 	}
 	if d := r.decisionOf(c.Person.ID); d != nil {
-		return w.ToastAgain(string(d.Verdict), d.Verdict == v)
+		return RefusedAgain, w.ToastAgain(string(d.Verdict), d.Verdict == v)
 	}
-	if _, text := r.over(v, w); text != "" {
-		return text
+	if _, why, text := r.over(v, w); text != "" {
+		return why, text
 	}
 	if v == Reject && r.Rule.RequireReason && strings.TrimSpace(c.Reason) == "" {
-		return w.ToastReasonMissing()
+		return RefusedReason, w.ToastReasonMissing()
 	}
-	return ""
+	return "", ""
 }
 
 // enough says that the approvals that count are what the rule needs; an
@@ -415,13 +415,19 @@ func (mr *MergeRequest) move(r *Request, on Event) {
 		r.DecidedAt, r.Blocked = time.Time{}, Mergeability{}
 	}
 	mr.tellAuthor(r)
-	mr.record(r, EntryState, struct {
-		From  State  `json:"from"`
-		To    State  `json:"to"`
-		On    Event  `json:"on"`
-		Cause Cause  `json:"cause,omitempty"`
-		Why   string `json:"why,omitempty"`
-	}{from, to, on, r.Cause, r.Blocked.Reason})
+	data := StateData{From: from, To: to, On: on, Cause: r.Cause, Why: r.Blocked.Reason, Detail: r.Blocked.Detail}
+	if s := mr.Snapshot; s != nil {
+		switch {
+		case s.State == ForgeMerged:
+			data.By = s.MergedBy
+		case s.State == ForgeClosed && r.Cause == CauseClosed:
+			data.By = s.ClosedBy
+		}
+	}
+	if on == EventMerged && r.Merge.tried() && !r.Merge.done() {
+		data.Tried = r.Merge.Tried
+	}
+	mr.record(r, EntryState, data)
 }
 
 // tellAuthor adds the message that makes the author's phone ring, where the new

@@ -1,9 +1,6 @@
 package gate
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 // MergeRequest is the unit of work, and of what is written together: what the
 // forge last said of one merge request, its approval requests with their
@@ -39,6 +36,7 @@ type MergeRequest struct {
 	// Requests holds the latest request, last, and those before it that are not settled.
 	Requests []*Request
 	Claims   []*Claim
+	Told     []Told // clicks of the last minute of which the log has told
 
 	// NextRequest is the number that a new request gets.
 	NextRequest int64
@@ -97,11 +95,8 @@ func (mr *MergeRequest) arrive(first bool) {
 
 // record appends an entry about r (nil: about the merge request) to the log.
 func (mr *MergeRequest) record(r *Request, kind EntryKind, data any) *Entry {
-	b, err := json.Marshal(data)
-	if err != nil {
-		panic(err) // entries are made of strings, numbers and times
-	}
-	e := &Entry{At: mr.Now, MergeRequest: mr.ID, Kind: kind, Data: b}
+	e := newEntry(kind, data)
+	e.At, e.MergeRequest = mr.Now, mr.ID
 	if r != nil {
 		e.Request = r.ID
 	}

@@ -43,6 +43,7 @@ type Message struct {
 	NotBefore time.Time // not touched before: it was clicked, or failed
 	PushAt    time.Time // when it last took, or will take, a new commit in place
 	Tries     int       // failures in a row
+	Told      string    // the Face of which the log has told
 	Said      string    // why the last click on it does not count; "": nothing to say
 	Gone      string    // why it is let go; "": it is not
 }

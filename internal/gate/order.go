@@ -180,7 +180,7 @@ func (mr *MergeRequest) order(id int64, o Order) error {
 	if o.By != "" {
 		name += " (" + o.By + "?)"
 	}
-	mr.decide(r, &Decision{Person: person, Name: name, Verdict: o.Verdict, Reason: o.Reason, Via: viaOperator, At: mr.Now}, "")
+	mr.decide(r, &Decision{Person: person, Name: name, Verdict: o.Verdict, Reason: o.Reason, Via: viaOperator, At: mr.Now}, Evidence{Way: "shell"})
 	return nil
 }
 

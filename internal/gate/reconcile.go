@@ -250,12 +250,17 @@ func (w *work) renew() error { return w.announce(func(*MergeRequest) {}) }
 
 // fail writes down that the forge failed, and ends the work with it for now.
 func (w *work) fail(ctx context.Context, what string, err error) error {
+	return w.failWith(ctx, what, err, func(*MergeRequest) {})
+}
+
+// failWith is fail with something else to write down.
+func (w *work) failWith(ctx context.Context, what string, err error, also func(mr *MergeRequest)) error {
 	if ctx.Err() != nil {
 		// mrgate is told to end: nobody's fault, and to be gone on with at once.
-		return errors.Join(w.change(func(mr *MergeRequest) { mr.LookAt = mr.Now }), errStop)
+		return errors.Join(w.change(func(mr *MergeRequest) { mr.LookAt = mr.Now; also(mr) }), errStop)
 	}
 	w.failed = true
-	if werr := w.change(func(mr *MergeRequest) { mr.rest(err, w.g.words()) }); werr != nil {
+	if werr := w.change(func(mr *MergeRequest) { mr.rest(err, w.g.words()); also(mr) }); werr != nil {
 		return werr
 	}
 	w.warn(what, err, w.mr.ForgeAt)
@@ -285,8 +290,8 @@ func (mr *MergeRequest) rest(err error, w *words.Words) {
 		mr.ForgeAt = mr.Now // there is something new to see
 	case errors.Is(err, ErrNotFound) && mr.Tries >= goneAfter:
 		for _, c := range mr.Claims {
-			if c.Origin != nil {
-				c.Refused = w.ToastUnknownCard()
+			if c.Origin != nil && c.Refused == "" {
+				mr.refuseClaim(c, RefusedCard, w.ToastUnknownCard())
 			}
 		}
 	}

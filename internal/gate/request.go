@@ -35,6 +35,7 @@ type Request struct {
 	NoteRef                              string
 	Scheduled                            bool         // the forge said that it will merge by itself
 	Blocked                              Mergeability // why it is blocked
+	Answered                             string       // what the log last told of the forge's answers
 
 	Decisions []*Decision
 	Messages  []*Message

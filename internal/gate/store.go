@@ -39,7 +39,7 @@ type Store interface {
 	NextDue(ctx context.Context) (time.Duration, bool, error)
 
 	// Policy notes that the policy with this hash and text is in force from now
-	// on, and makes every merge request due, with a look, that has a followed
+	// on, with a [PolicyEntry] in the log if it is another one, and makes every merge request due, with a look, that has a followed
 	// request under another policy, or, if it is another one, whose Why begins
 	// with WhyNoRule.
 	Policy(ctx context.Context, hash, text string) error

@@ -19,7 +19,7 @@ const lookNow = `UPDATE merge_request SET
 
 // Policy notes that the policy with this hash and text is in force from now on,
 // and makes every merge request due, with a look, that has a followed request
-// under another policy.
+// under another policy. The log tells of another policy.
 func (s *Store) Policy(ctx context.Context, hash, text string) error {
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		newest, err := tx.rows(ctx, newestPolicy)
@@ -27,6 +27,15 @@ func (s *Store) Policy(ctx context.Context, hash, text string) error {
 			return err
 		}
 		if len(newest) == 0 || newest[0][0] != hash {
+			before := ""
+			if len(newest) > 0 {
+				if before, err = as[string](newest[0][0]); err != nil {
+					return err
+				}
+			}
+			if err := tx.append(ctx, gate.PolicyEntry(hash, before, tx.now)); err != nil {
+				return err
+			}
 			if err := tx.write(ctx, `INSERT INTO policy (hash, text, since) VALUES (?1, ?2, ?3)`,
 				hash, text, tx.now.UnixMilli()); err != nil {
 				return err

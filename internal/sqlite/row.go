@@ -100,6 +100,7 @@ func mergeRequestFields(mr *gate.MergeRequest) []field {
 		{"chat_at", moment{&mr.ChatAt}},
 		{"chat_tries", number[int]{&mr.ChatTries}},
 		{"error", text[string]{&mr.Error}},
+		{"told", document{&mr.Told}},
 	}
 }
 
@@ -145,6 +146,7 @@ func requestFields(mergeRequest *int64, r *gate.Request) []field {
 		{"note_ref", text[string]{&r.NoteRef}},
 		{"scheduled", flag{&r.Scheduled}},
 		{"blocked", document{&r.Blocked}},
+		{"answered", text[string]{&r.Answered}},
 	}
 }
 
@@ -175,6 +177,7 @@ func claimFields(mergeRequest *int64, c *gate.Claim) []field {
 		{"origin", document{&c.Origin}},
 		{"ref", document{&c.Ref}},
 		{"recipient", recipient{&c.To}},
+		{"evidence", document{&c.Evidence}},
 		{"refused", text[string]{&c.Refused}},
 	}
 }
@@ -193,6 +196,7 @@ func messageFields(request *int64, m *gate.Message) []field {
 		{"not_before", moment{&m.NotBefore}},
 		{"push_at", moment{&m.PushAt}},
 		{"tries", number[int]{&m.Tries}},
+		{"told", text[string]{&m.Told}},
 		{"said", text[string]{&m.Said}},
 		{"gone", text[string]{&m.Gone}},
 	}
@@ -203,7 +207,7 @@ func entryFields(e *gate.Entry, data *string) []field {
 	return []field{
 		{"number", number[int64]{&e.Number}},
 		{"at", moment{&e.At}},
-		{"merge_request", number[int64]{&e.MergeRequest}},
+		{"merge_request", link{&e.MergeRequest}},
 		{"request", link{&e.Request}},
 		{"kind", text[gate.EntryKind]{&e.Kind}},
 		{"data", text[string]{data}},

@@ -168,6 +168,11 @@ func (w *writer) transact(ctx context.Context, jobs []*job, results []error) (er
 		}
 		results[i] = failed
 	}
+	if tx.appended {
+		if err := tx.saveHead(ctx); err != nil {
+			return err
+		}
+	}
 	if tx.wrote {
 		end = `COMMIT`
 	}
@@ -181,12 +186,14 @@ type transaction struct {
 	tail  *tail     // of the log; nil: not read yet
 	open  bool      // the job at work has written: its savepoint is open
 	wrote bool      // some job that succeeded has written
+
+	appended bool // to the log
 }
 
 // run runs one job in its savepoint. If it fails, it leaves nothing behind.
 // broken says that the whole transaction is lost.
 func (tx *transaction) run(ctx context.Context, do func(context.Context, *transaction) error) (failed, broken error) {
-	before := tx.tail
+	before, appended := tx.tail, tx.appended
 	tx.open = false
 	failed = protect(func() error { return do(ctx, tx) })
 	if failed == nil {
@@ -199,7 +206,7 @@ func (tx *transaction) run(ctx context.Context, do func(context.Context, *transa
 		tx.wrote = true
 		return nil, nil
 	}
-	tx.tail = before
+	tx.tail, tx.appended = before, appended
 	if tx.open {
 		if err := tx.exec(ctx, `ROLLBACK TO job`); err != nil {
 			return nil, fmt.Errorf("%w (roll back to savepoint: %w)", failed, err)

@@ -1,6 +1,7 @@
 package gatetest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,6 +44,7 @@ func Archive(t *testing.T, open func(t *testing.T) ArchiveStore) {
 		{"a story has the request last, and whole", testStory},
 		{"the log is given in order", testLogAll},
 		{"the log of a request", testLogRequest},
+		{"another policy is in the log", testLogPolicy},
 	} {
 		t.Run(check.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -473,4 +475,36 @@ func testLogRequest(a *archived) {
 	time.Sleep(time.Hour)
 	about(second) // 10
 	a.entries("the second since", gate.LogFilter{Request: second, Since: time.Minute}, 10)
+}
+
+func testLogPolicy(a *archived) {
+	for _, hash := range []string{"one", "one", "two", "one"} { // a policy may come back
+		if err := a.Policy(a.t.Context(), hash, "rules: []"); err != nil {
+			a.t.Fatalf("policy: %v", err)
+		}
+		time.Sleep(time.Second)
+	}
+	a.request(1, nil)
+	all := a.log(gate.LogFilter{})
+	if len(all) != 4 {
+		a.t.Fatalf("%d entries, want three of policies and one of a request", len(all))
+	}
+	before := ""
+	for i, e := range all {
+		if e.Number != int64(i+1) || e.Hash != e.Chain(before) {
+			a.t.Errorf("entry %d is not chained to the one before: %+v", i+1, e)
+		}
+		before = e.Hash
+		if about := e.MergeRequest != 0 || e.Request != 0; about != (i == 3) {
+			a.t.Errorf("entry %d is about merge request %d and request %d", i+1, e.MergeRequest, e.Request)
+		}
+	}
+	for i, want := range []gate.PolicyData{{Policy: "one"}, {Policy: "two", Before: "one"}, {Policy: "one", Before: "two"}} {
+		var got gate.PolicyData
+		if err := json.Unmarshal(all[i].Data, &got); err != nil || all[i].Kind != gate.EntryPolicy {
+			a.t.Fatalf("entry %d: %v, %+v", i+1, err, all[i])
+		}
+		want.Since = all[i].At
+		equal(a.t, "the entry of a policy", got, want)
+	}
 }

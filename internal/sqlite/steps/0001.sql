@@ -23,6 +23,7 @@ CREATE TABLE merge_request (
 	chat_at      INTEGER,
 	chat_tries   INTEGER NOT NULL,
 	error        TEXT    NOT NULL,
+	told         TEXT,
 	UNIQUE (project, number, forge) -- in this order, to find a project's
 ) STRICT;
 
@@ -72,6 +73,7 @@ CREATE TABLE request (
 	note_ref      TEXT    NOT NULL,
 	scheduled     INTEGER NOT NULL,
 	blocked       TEXT    NOT NULL,
+	answered      TEXT    NOT NULL,
 	UNIQUE (merge_request, seq)
 ) STRICT;
 
@@ -86,12 +88,14 @@ CREATE INDEX request_head ON request (head);
 CREATE INDEX request_ended ON request (state) WHERE state NOT IN ('pending', 'approved', 'blocked');
 CREATE INDEX request_opened ON request (opened_at);
 
--- The audit log: appended to, and nothing else. (PRAGMA recursive_triggers is
--- off, so REPLACE would delete without asking log_no_delete; log_no_gap stops it.)
+-- The audit log: appended to, and nothing else. Its head (number and hash of the
+-- last entry) stands in meta, so that entries cut off at its end are missed.
+-- (PRAGMA recursive_triggers is off, so REPLACE would delete without asking
+-- log_no_delete; log_append stops it.)
 CREATE TABLE log (
 	number        INTEGER PRIMARY KEY,
 	at            INTEGER NOT NULL,
-	merge_request INTEGER NOT NULL REFERENCES merge_request (id),
+	merge_request INTEGER REFERENCES merge_request (id), -- NULL: about none
 	request       INTEGER REFERENCES request (id),
 	kind          TEXT    NOT NULL,
 	data          TEXT    NOT NULL,
@@ -107,9 +111,9 @@ END;
 CREATE TRIGGER log_no_delete BEFORE DELETE ON log BEGIN
 	SELECT RAISE(ABORT, 'the log is only ever appended to');
 END;
-CREATE TRIGGER log_no_gap BEFORE INSERT ON log
-WHEN NEW.number IS NOT (SELECT COALESCE(MAX(number), 0) + 1 FROM log) BEGIN
-	SELECT RAISE(ABORT, 'the log is numbered without gaps');
+CREATE TRIGGER log_append BEFORE INSERT ON log
+WHEN NEW.number <= (SELECT MAX(number) FROM log) BEGIN
+	SELECT RAISE(ABORT, 'the log is only ever appended to');
 END;
 
 CREATE TABLE decision (
@@ -138,6 +142,7 @@ CREATE TABLE claim (
 	origin        TEXT,
 	ref           TEXT,
 	recipient     TEXT    NOT NULL,
+	evidence      TEXT    NOT NULL,
 	refused       TEXT    NOT NULL
 ) STRICT;
 
@@ -156,6 +161,7 @@ CREATE TABLE message (
 	not_before INTEGER,
 	push_at    INTEGER,
 	tries      INTEGER NOT NULL,
+	told       TEXT    NOT NULL,
 	said       TEXT    NOT NULL,
 	gone       TEXT    NOT NULL,
 	UNIQUE (request, kind, recipient)

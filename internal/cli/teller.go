@@ -1,0 +1,347 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"mrgate/internal/gate"
+)
+
+// teller says in a sentence what an entry of the log is about. It learns names
+// from the entries that it tells, and else from the requests.
+type teller struct {
+	archive gate.Archive
+	names   map[string]string // by the chat's ID
+	refs    map[int64]mrName  // by the request's number
+	asked   int64             // the request whose story was read last
+}
+
+// mrName is a merge request's name for people.
+type mrName struct {
+	path   string
+	number int64
+}
+
+func (n mrName) String() string {
+	if n.number == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%s!%d", cmp.Or(clean(n.path), "?"), n.number)
+}
+
+func newTeller(archive gate.Archive) *teller {
+	return &teller{archive: archive, names: map[string]string{}, refs: map[int64]mrName{}}
+}
+
+// learn takes in whom a request concerns.
+func (t *teller) learn(mr *gate.MergeRequest) {
+	r := mr.Current()
+	t.asked = r.ID
+	people := append([]gate.Person{r.Panel.Author}, r.Panel.Committer...)
+	for _, m := range r.Panel.Approvers {
+		people = append(people, m.Person)
+	}
+	for _, p := range people {
+		t.name(p)
+	}
+	if _, known := t.refs[r.ID]; !known && mr.Snapshot != nil {
+		t.refer(r.ID, mrName{mr.Snapshot.Path, mr.Ref.Number})
+	}
+}
+
+func (t *teller) name(p gate.Person) {
+	if p.ID != "" && p.Name != "" {
+		t.names[p.ID] = p.Name
+	}
+}
+
+func (t *teller) refer(request int64, name mrName) {
+	if len(t.refs) > 10000 { // a log may be long
+		clear(t.refs)
+	}
+	t.refs[request] = name
+}
+
+// about is the merge request that an entry is about.
+func (t *teller) about(ctx context.Context, e gate.Entry) mrName {
+	if e.Kind == gate.EntryOpened {
+		var o gate.OpenedData
+		if json.Unmarshal(e.Data, &o) == nil && o.Number != 0 {
+			t.refer(e.Request, mrName{o.Path, o.Number})
+		}
+	}
+	if _, known := t.refs[e.Request]; !known && e.Request != 0 {
+		t.read(ctx, e.Request)
+	}
+	return t.refs[e.Request]
+}
+
+// read learns what a request knows. Without it some names are missing.
+func (t *teller) read(ctx context.Context, request int64) {
+	if t.asked == request {
+		return
+	}
+	t.asked = request
+	if mr, err := t.archive.Story(ctx, request); err == nil {
+		t.learn(mr)
+	}
+}
+
+// who names somebody in the chat.
+func (t *teller) who(ctx context.Context, request int64, id string) string {
+	if t.names[id] == "" && request != 0 {
+		t.read(ctx, request)
+	}
+	if t.names[id] == "" {
+		t.names[id] = id
+	}
+	return clean(t.names[id])
+}
+
+func (t *teller) to(ctx context.Context, request int64, to gate.Recipient) string {
+	if to.Group {
+		return "group " + clean(to.ID)
+	}
+	return t.who(ctx, request, to.ID)
+}
+
+// tell says what an entry is about.
+func (t *teller) tell(ctx context.Context, e gate.Entry) string {
+	said := ""
+	switch e.Kind {
+	case gate.EntryOpened:
+		said = told(e, t.opened)
+	case gate.EntryDecided:
+		said = told(e, func(d gate.DecidedData) string { return t.decided(ctx, e.Request, d) })
+	case gate.EntryClick:
+		said = told(e, func(d gate.ClickData) string { return t.clicked(ctx, e.Request, d) })
+	case gate.EntryCounts:
+		said = told(e, func(d gate.CountsData) string { return t.counts(ctx, e.Request, d) })
+	case gate.EntryState:
+		said = told(e, moved)
+	case gate.EntryEffect:
+		said = told(e, effected)
+	case gate.EntryMessage:
+		said = told(e, func(d gate.MessageData) string { return t.message(ctx, e.Request, d) })
+	case gate.EntryPolicy:
+		said = told(e, policyChanged)
+	}
+	return cmp.Or(said, clean(string(e.Data))) // of a version to come
+}
+
+// told has an entry told by what it holds; "": it holds something else.
+func told[T any](e gate.Entry, tell func(T) string) string {
+	var data T
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		return ""
+	}
+	return tell(data)
+}
+
+func (t *teller) opened(d gate.OpenedData) string {
+	for _, m := range d.Approvers {
+		t.name(m.Person)
+	}
+	return fmt.Sprintf("opened for %q by %s: commit %s, %s → %s, rule %s", clean(d.Title), userName(d.Author), clean(d.Head.Short()),
+		clean(d.Source), clean(d.Target), clean(d.Rule))
+}
+
+// userName is somebody in GitLab: "Bob Chen (@bob)".
+func userName(u gate.User) string {
+	name, username := clean(u.Name), clean(u.Username)
+	switch {
+	case username == "":
+		return cmp.Or(name, "somebody")
+	case name == "" || strings.EqualFold(name, username):
+		return "@" + username
+	}
+	return name + " (@" + username + ")"
+}
+
+// because is a reason behind a sentence.
+func because(reason string) string {
+	if reason = clean(reason); reason == "" {
+		return ""
+	}
+	return fmt.Sprintf(": %q", reason)
+}
+
+// clicked tells of a click that decided nothing.
+func (t *teller) clicked(ctx context.Context, request int64, d gate.ClickData) string {
+	t.name(d.Person)
+	who := cmp.Or(t.who(ctx, request, d.Person.ID), "somebody") + " pressed " + clean(string(d.Action))
+	switch d.Became {
+	case gate.BecameRefused:
+		why := clean(string(d.Why))
+		if d.Said != "" {
+			why += because(d.Said)
+		}
+		return who + ", which changed nothing: " + why
+	case gate.BecameChecking:
+		return who + ", which is to be checked against GitLab"
+	case gate.BecameAdopted:
+		return who + " on a card that the listener did not send; it now shows what GitLab says, to decide on that"
+	case gate.BecameRetry:
+		return who + ": the merge is tried again"
+	}
+	return ""
+}
+
+func (t *teller) counts(ctx context.Context, request int64, d gate.CountsData) string {
+	t.name(gate.Person{ID: d.Person, Name: d.Name})
+	if d.Counts {
+		return "the approval of " + t.who(ctx, request, d.Person) + " counts again, under another policy"
+	}
+	return "the approval of " + t.who(ctx, request, d.Person) + " no longer counts, under another policy"
+}
+
+func policyChanged(d gate.PolicyData) string {
+	if d.Policy == "" {
+		return ""
+	}
+	if d.Before == "" {
+		return "policy " + shortHash(d.Policy) + " is in force"
+	}
+	return "policy " + shortHash(d.Policy) + " is in force, before it was " + shortHash(d.Before)
+}
+
+// shortHash is enough of a hash to tell policies apart.
+func shortHash(hash string) string {
+	hash = clean(hash)
+	return hash[:min(len(hash), 12)]
+}
+
+func (t *teller) decided(ctx context.Context, request int64, d gate.DecidedData) string {
+	did := map[gate.Verdict]string{gate.Approve: "approved", gate.Reject: "rejected"}[d.Verdict]
+	if did == "" {
+		return ""
+	}
+	if d.Via == "operator" {
+		return "operator " + clean(d.Name) + " " + did + " from a shell" + because(d.Reason)
+	}
+	t.name(gate.Person{ID: d.Person, Name: d.Name})
+	return t.who(ctx, request, d.Person) + " " + did + because(d.Reason)
+}
+
+func moved(d gate.StateData) string {
+	why := ""
+	switch {
+	case d.To == gate.BlockedNow:
+		why = ": GitLab says " + cmp.Or(clean(d.Why), "no reason")
+	case d.Cause != "" && !d.To.Followed():
+		why = ": " + causeText(d.Cause)
+	case d.On != "":
+		why = ": " + clean(string(d.On))
+	}
+	return clean(string(d.From)) + " → " + clean(string(d.To)) + why
+}
+
+func causeText(c gate.Cause) string {
+	switch c {
+	case gate.CausePush:
+		return "another commit was pushed"
+	case gate.CauseRetarget:
+		return "it has another target branch"
+	case gate.CauseDraft:
+		return "it was turned into a draft"
+	case gate.CauseReopened:
+		return "it was closed or a draft in between"
+	case gate.CauseMerged:
+		return "it was merged in GitLab, not from here"
+	case gate.CauseClosed:
+		return "it was closed in GitLab"
+	case gate.CauseNoRule:
+		return "no rule covers it any more"
+	case gate.CauseTime:
+		return "nobody decided in time, or it could not be merged in time"
+	}
+	return clean(string(c))
+}
+
+// effectText is what mrgate does in GitLab, as a verb.
+func effectText(effect string) string {
+	switch effect {
+	case "retract":
+		return "take back the approval of"
+	case "note":
+		return "write a note on"
+	case "close":
+		return "close the merge request of"
+	}
+	return clean(effect)
+}
+
+// nth says which try in a row it was, if not the first.
+func nth(tries int) string {
+	if tries < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d times)", tries)
+}
+
+func effected(d gate.EffectData) string {
+	head := clean(d.Head.Short())
+	if d.Error != "" {
+		what, why := effectText(d.Effect)+" commit "+head+nth(d.Tries), because(d.Error)
+		switch d.Answer {
+		case gate.AnswerNone:
+			return "tried to " + what + ", no answer" + why
+		case gate.AnswerWait:
+			return "tried to " + what + ", GitLab asks to wait" + why
+		case gate.AnswerRefused:
+			return "GitLab refused to " + what + why
+		case gate.AnswerGivenUp:
+			return "gave up to " + what + why
+		}
+		return "tried to " + what + ", GitLab says " + clean(d.Answer) + why
+	}
+	switch d.Effect {
+	case "approve":
+		return "approved commit " + head + " in GitLab"
+	case "close":
+		return "closed the merge request in GitLab"
+	case "retract":
+		return "took approval and auto-merge back in GitLab"
+	case "note":
+		return "wrote note " + clean(d.Note) + " under the merge request"
+	case "merge":
+	default:
+		return ""
+	}
+	why := ""
+	if d.Why != "" {
+		why = ", it says " + clean(d.Why)
+	}
+	switch gate.MergeStatus(d.Answer) {
+	case gate.Merged:
+		return "GitLab merged commit " + head + " as " + clean(d.Commit.Short())
+	case gate.Scheduled:
+		return "GitLab will merge commit " + head + " by itself when its checks pass"
+	case gate.Computing:
+		return "GitLab did not merge commit " + head + " yet" + why
+	case gate.Blocked:
+		return "GitLab did not merge commit " + head + why
+	case gate.Moved:
+		return "GitLab did not merge commit " + head + ": the merge request has changed"
+	}
+	return ""
+}
+
+func (t *teller) message(ctx context.Context, request int64, d gate.MessageData) string {
+	kind, to := clean(string(d.Kind)), t.to(ctx, request, d.To)
+	what := kind + " to " + to
+	switch d.Did {
+	case gate.MessageSent:
+		return kind + " sent to " + to
+	case gate.MessageChanged:
+		return what + " changed to " + clean(d.Shows)
+	case gate.MessageAnswered:
+		return what + " changed to " + clean(d.Shows) + " by the answer to a click"
+	case gate.MessageLetGo:
+		return what + " was let go" + because(d.Why)
+	}
+	return ""
+}
