@@ -41,11 +41,11 @@ func (b *bench) ask(ref gate.Ref, lie func(a *gate.Asking)) {
 	b.forge.Forget()
 }
 
-// press clicks on a card that a job sent.
-func (b *bench) press(r *running, who gate.Person, action gate.ActionID) gate.Answer {
+// press approves on a card that a job sent.
+func (b *bench) press(r *running, who gate.Person) gate.Answer {
 	b.Helper()
 	m := b.cards(who)[0]
-	click := m.Click(action, who, "")
+	click := m.Click(gate.ActionApprove, who, "")
 	click.Origin, click.Ref = m.Card.Origin, &m.Ref
 	a := r.Click(context.Background(), click)
 	if a.Card != nil {
@@ -63,7 +63,7 @@ func TestJobsCardIsTurnedIntoTheListenersOwn(t *testing.T) {
 				b.ask(ref, nil)
 				g := b.start()
 				defer b.stop(g)
-				a := b.press(g, b.alice, gate.ActionApprove)
+				a := b.press(g, b.alice)
 				if mode == policy.AdoptRefuse {
 					if a.Kind != gate.AnswerError || a.Card != nil {
 						t.Errorf("answer %+v", a)
@@ -123,7 +123,7 @@ func TestJobsCardNamesAnotherMergeRequestThanItsWords(t *testing.T) {
 		if shown := b.cards(b.alice)[0].Card.Subtitle; shown != "Fix a typo" {
 			t.Fatalf("the card reads %q", shown)
 		}
-		b.press(g, b.alice, gate.ActionApprove)
+		b.press(g, b.alice)
 		wait(3 * time.Second)
 		if b.calls("approve")+b.calls("merge") != 0 {
 			t.Errorf("something counted before the person saw what it is: %v", b.forge.Calls())
@@ -150,7 +150,7 @@ func TestJobsCardThatComesToNothing(t *testing.T) {
 				c.happens(b, ref)
 				g := b.start()
 				defer b.stop(g)
-				b.press(g, b.alice, gate.ActionApprove)
+				b.press(g, b.alice)
 				wait(3 * time.Second)
 				if got := statusOf(b.cards(b.alice)[0].Card); !strings.Contains(got, c.says) {
 					t.Errorf("Alice reads %q, want %q", got, c.says)

@@ -216,7 +216,7 @@ func TestJobsCardIsLoggedWithWhatItClaims(t *testing.T) {
 				g := b.start()
 				defer b.stop(g)
 				for range 5 {
-					b.press(g, b.alice, gate.ActionApprove)
+					b.press(g, b.alice)
 				}
 				wait(time.Minute)
 				var got []string
