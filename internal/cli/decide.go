@@ -85,7 +85,7 @@ func (env *Environment) decide(ctx context.Context, cfg *config.Config, named re
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	parts := gate.Parts{Forge: forge, Store: store, Policy: cfg.Policy, Log: log}
+	parts := gate.Parts{Forge: forge, Store: store, Policy: cfg.Policy, Log: log, Earlier: config.ParsePolicy}
 	if cfg.FeishuAppID != "" && cfg.FeishuAppSecret.Reveal() != "" {
 		if parts.Chat, err = newChat(cfg, log); err != nil {
 			return err

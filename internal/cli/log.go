@@ -85,7 +85,7 @@ func (env *Environment) log(ctx context.Context, cfg *config.Config, args []stri
 		put = func(e gate.Entry) error {
 			at := teller.about(ctx, e)
 			return writeJSON(env.Stdout, line{
-				e.Number, stamp(e.At), at.path, at.number, e.Request, e.Kind, e.Data, e.MergeRequest, e.Hash,
+				e.Number, stamp(e.At), at.Path, at.Number, e.Request, e.Kind, e.Data, e.MergeRequest, e.Hash,
 			}, false)
 		}
 	} else {

@@ -77,7 +77,7 @@ func TestTellsWhatItDoesNotKnow(t *testing.T) {
 		`"no object"`:               `"no object"`,
 		`{"kind":7}`:                `{"kind":7}`,
 	} {
-		for _, kind := range []gate.EntryKind{"novel", gate.EntryDecided, gate.EntryClick, gate.EntryEffect, gate.EntryMessage, gate.EntryPolicy} {
+		for _, kind := range []gate.EntryKind{"novel", gate.EntryDecided, gate.EntryClick, gate.EntryEffect, gate.EntryMessage, gate.EntryPolicy, gate.EntryBypassed} {
 			if got := teller.tell(t.Context(), gate.Entry{Kind: kind, Data: []byte(data)}); got != want {
 				t.Errorf("%s %s: %q, want %q", kind, data, got, want)
 			}
@@ -118,6 +118,10 @@ func TestTells(t *testing.T) {
 		{gate.EntryClick, `{"person":{"id":"ou_alice"},"action":"retry","became":"retry"}`, "Alice pressed retry: the merge is tried again"},
 		{gate.EntryCounts, `{"person":"ou_alice","counts":false}`, "the approval of Alice no longer counts, under another policy"},
 		{gate.EntryCounts, `{"person":"ou_alice","counts":true}`, "the approval of Alice counts again, under another policy"},
+		{
+			gate.EntryBypassed, `{"why":"not approved","by":{"username":"erin"},"head":"0123456789","commit":"9876543210","target":"main","rule":"production"}`,
+			"MERGED AROUND THE GATE by @erin: not approved; commit 01234567 into main as 98765432, rule production",
+		},
 		{gate.EntryPolicy, `{"policy":"0123456789abcdef"}`, "policy 0123456789ab is in force"},
 		{gate.EntryPolicy, `{"policy":"0123456789abcdef","before":"fedcba9876543210"}`, "policy 0123456789ab is in force, before it was fedcba987654"},
 		{gate.EntryDecided, `{"person":"ou_alice","name":"Alice","verdict":"reject","reason":"a\nb","via":"card"}`, `Alice rejected: "a b"`},

@@ -176,7 +176,7 @@ func newGate(cfg *config.Config, store gate.Store, log *slog.Logger) (*gate.Gate
 		return nil, err
 	}
 	return gate.New(gate.Parts{
-		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Log: log,
+		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Log: log, Earlier: config.ParsePolicy,
 	}), nil
 }
 

@@ -21,15 +21,15 @@ type teller struct {
 
 // mrName is a merge request's name for people.
 type mrName struct {
-	path   string
-	number int64
+	Path   string
+	Number int64
 }
 
 func (n mrName) String() string {
-	if n.number == 0 {
+	if n.Number == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%s!%d", cmp.Or(clean(n.path), "?"), n.number)
+	return fmt.Sprintf("%s!%d", cmp.Or(clean(n.Path), "?"), n.Number)
 }
 
 func newTeller(archive gate.Archive) *teller {
@@ -67,10 +67,13 @@ func (t *teller) refer(request int64, name mrName) {
 
 // about is the merge request that an entry is about.
 func (t *teller) about(ctx context.Context, e gate.Entry) mrName {
-	if e.Kind == gate.EntryOpened {
-		var o gate.OpenedData
-		if json.Unmarshal(e.Data, &o) == nil && o.Number != 0 {
-			t.refer(e.Request, mrName{o.Path, o.Number})
+	if e.Kind == gate.EntryOpened || e.Kind == gate.EntryBypassed {
+		var said mrName
+		if json.Unmarshal(e.Data, &said) == nil && said.Number != 0 {
+			if e.Request == 0 {
+				return said
+			}
+			t.refer(e.Request, said)
 		}
 	}
 	if _, known := t.refs[e.Request]; !known && e.Request != 0 {
@@ -124,6 +127,8 @@ func (t *teller) tell(ctx context.Context, e gate.Entry) string {
 		said = told(e, moved)
 	case gate.EntryEffect:
 		said = told(e, effected)
+	case gate.EntryBypassed:
+		said = told(e, bypassed)
 	case gate.EntryMessage:
 		said = told(e, func(d gate.MessageData) string { return t.message(ctx, e.Request, d) })
 	case gate.EntryPolicy:
@@ -280,6 +285,14 @@ func nth(tries int) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%d times)", tries)
+}
+
+func bypassed(d gate.BypassedData) string {
+	if d.Why == "" {
+		return ""
+	}
+	return fmt.Sprintf("MERGED AROUND THE GATE by %s: %s; commit %s into %s as %s, rule %s", userName(d.By), clean(string(d.Why)),
+		clean(d.Head.Short()), clean(d.Target), clean(d.Commit.Short()), clean(d.Rule))
 }
 
 func effected(d gate.EffectData) string {

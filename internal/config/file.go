@@ -175,6 +175,15 @@ func readRules(name string, found bool) (*file, []Problem) {
 	return f, problems
 }
 
+// ParsePolicy reads a policy back from its text (see policy.Policy.Text).
+func ParsePolicy(text string) (*policy.Policy, error) {
+	f, problems := parseFile("policy", []byte(text), true)
+	if len(problems) > 0 {
+		return nil, wrong(problems)
+	}
+	return f.policy, nil
+}
+
 // readAll reads a file up to limit bytes; its error lacks the name, which the
 // caller says.
 func readAll(name string, limit int64) ([]byte, error) {

@@ -175,13 +175,16 @@ func TestPolicyTextReadsBackAsTheSamePolicy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, problems := parseFile("text.yaml", []byte(p.Text()), true)
-		if len(problems) > 0 {
-			t.Fatalf("%s: %v in\n%s", name, problems, p.Text())
+		read, err := ParsePolicy(p.Text())
+		if err != nil {
+			t.Fatalf("%s: %v in\n%s", name, err, p.Text())
 		}
-		if f.policy.Hash() != p.Hash() || !reflect.DeepEqual(f.policy, p) {
-			t.Errorf("%s: reads back as\n%s", name, f.policy.Text())
+		if read.Hash() != p.Hash() || !reflect.DeepEqual(read, p) {
+			t.Errorf("%s: reads back as\n%s", name, read.Text())
 		}
+	}
+	if _, err := ParsePolicy("rules: 7"); err == nil {
+		t.Error("a text that is no policy's is one")
 	}
 }
 

@@ -342,7 +342,9 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 	switch result.Status { //nolint:exhaustive // the others change nothing in the forge
 	case Merged:
 		r.Merge.Done = mr.Now
-		mr.Snapshot.State, mr.Snapshot.MergeCommit = ForgeMerged, result.Commit
+		s := mr.Snapshot
+		s.State, s.MergeCommit, s.MergedBy, s.MergedAt = ForgeMerged, result.Commit, result.By, result.At
+		mr.land(&r.Rule)
 	case Scheduled:
 		r.Scheduled, mr.Snapshot.AutoMerge = true, true
 	}

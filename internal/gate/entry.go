@@ -22,6 +22,8 @@ const (
 	EntryEffect  EntryKind = "effect"  // the forge was written to, and what it answered
 	EntryMessage EntryKind = "message" // sent, changed, or let go
 	EntryPolicy  EntryKind = "policy"  // another policy is in force
+	// EntryBypassed: merged around the gate, by whom and as what.
+	EntryBypassed EntryKind = "bypassed"
 )
 
 // Entry is one entry of the audit log. Entries are numbered without gaps and

@@ -174,6 +174,23 @@ const (
 	AnswerNone    = "none" // no answer, or none that says whether it was done
 )
 
+// BypassedData is an [EntryBypassed].
+type BypassedData struct {
+	Path   string    `json:"path"` // of the project, as it was then
+	Number int64     `json:"number"`
+	URL    string    `json:"url"`
+	Title  string    `json:"title"`
+	Author User      `json:"author"`
+	Head   CommitID  `json:"head"`
+	Source string    `json:"source"`
+	Target string    `json:"target"`
+	Rule   string    `json:"rule"` // that covered it when it was merged
+	Why    Bypass    `json:"why"`
+	By     User      `json:"by"`     // who merged it
+	At     time.Time `json:"at"`     // by the forge's clock
+	Commit CommitID  `json:"commit"` // by which it came into the target
+}
+
 // MessageData is an [EntryMessage].
 type MessageData struct {
 	Did   MessageDid  `json:"did"`

@@ -353,6 +353,12 @@ func (f *facing) reject() Action {
 func (f *facing) state() (Tone, string, []words.Text) {
 	r, w, ref := f.r, f.w, f.ref
 	head := string(r.Head)
+	switch {
+	case f.wentAround():
+		return TonePurple, w.TitleMergedThere(ref), f.lines(f.mergedThere(), f.rejectedBy(), f.approvedBy())
+	case f.closedSince():
+		return ToneGrey, w.TitleClosed(ref), f.lines(w.ClosedThere(f.s.ClosedBy.Name), f.rejectedBy(), f.approvedBy())
+	}
 	switch r.State {
 	case Pending:
 		return f.pending()
@@ -383,17 +389,41 @@ func (f *facing) state() (Tone, string, []words.Text) {
 		}
 		return ToneGrey, title, f.lines(line, f.rejectedBy(), f.approvedBy())
 	case Withdrawn:
-		tone, title, line := ToneGrey, w.TitleClosed(ref), w.ClosedThere(f.s.ClosedBy.Name)
-		switch r.Cause {
-		case CauseMerged:
-			tone, title, line = TonePurple, w.TitleMergedThere(ref), w.MergedThere(f.s.MergedBy.Name)
-		case CauseNoRule:
+		title, line := w.TitleClosed(ref), w.ClosedThere(f.s.ClosedBy.Name)
+		if r.Cause == CauseNoRule {
 			title, line = w.TitleNoRule(ref), w.NoRule(r.Target)
-		default:
 		}
-		return tone, title, f.lines(line, f.rejectedBy(), f.approvedBy())
+		return ToneGrey, title, f.lines(line, f.rejectedBy(), f.approvedBy())
 	}
 	return ToneGrey, w.TitleOutdated(ref), f.lines(w.Outdated(head, false))
+}
+
+// wentAround says that the merge request was merged around the gate, and that
+// this was the last request about it: nothing else it said matters any more.
+func (f *facing) wentAround() bool {
+	l := f.mr.Landing
+	return l != nil && l.Around != "" && f.r == f.mr.Current() && !f.r.State.Followed()
+}
+
+func (f *facing) mergedThere() string {
+	who := f.s.MergedBy.Name
+	switch f.mr.Landing.Around {
+	case BypassCommit:
+		return f.w.MergedThereAs(who, string(f.s.Head))
+	case BypassTarget:
+		return f.w.MergedThereInto(who, f.s.Target)
+	case BypassEarly:
+		return f.w.MergedThereBefore(who)
+	case BypassUnasked, BypassUndecided, BypassRejected, BypassExpired:
+	}
+	return f.w.MergedThere(who)
+}
+
+// closedSince says that the merge request was closed after the last request had
+// ended in a way that left it open.
+func (f *facing) closedSince() bool {
+	left := f.r.State == Expired || f.r.State == Superseded && f.r.Cause == CauseDraft
+	return left && f.r == f.mr.Current() && f.s.State == ForgeClosed
 }
 
 // lines are those that are not empty, and what operators and approvers said.

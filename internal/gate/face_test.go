@@ -134,6 +134,22 @@ func endedStory(state State, cause Cause, edit func(mr *MergeRequest, r *Request
 	}
 }
 
+// wentAround has Dora merge around the gate.
+func wentAround(why Bypass) func(*MergeRequest, *Request) {
+	return func(mr *MergeRequest, r *Request) {
+		r.Cause = CauseMerged
+		mr.Snapshot.State, mr.Snapshot.MergedBy = ForgeMerged, User{Name: "Dora"}
+		switch why {
+		case BypassCommit:
+			mr.Snapshot.Head = faceNext
+		case BypassTarget:
+			mr.Snapshot.Target = "release/2"
+		default:
+		}
+		mr.Landing = &Landing{Around: why, Rule: r.Rule.Name}
+	}
+}
+
 // followed adds a request for the next commit.
 func followed(mr *MergeRequest, r *Request) *Request {
 	next := *r
@@ -225,7 +241,26 @@ func faceCases() []faceCase {
 		{"superseded-draft", endedStory(Superseded, CauseDraft, nil), false},
 		{"superseded-reopened", endedStory(Superseded, CauseReopened, nil), false},
 		{"withdrawn-closed", endedStory(Withdrawn, CauseClosed, func(mr *MergeRequest, _ *Request) { mr.Snapshot.ClosedBy = User{Name: "Dora"} }), true},
-		{"withdrawn-merged", endedStory(Withdrawn, CauseMerged, func(mr *MergeRequest, _ *Request) { mr.Snapshot.MergedBy = User{Name: "Dora"} }), true},
+		{"withdrawn-merged", endedStory(Withdrawn, CauseMerged, wentAround(BypassUndecided)), true},
+		{"withdrawn-merged-commit", approvedStory(Withdrawn, wentAround(BypassCommit)), false},
+		{"withdrawn-merged-target", approvedStory(Withdrawn, wentAround(BypassTarget)), false},
+		{"withdrawn-merged-early", approvedStory(Withdrawn, wentAround(BypassEarly)), false},
+		{"withdrawn-merged-rejected", func(mr *MergeRequest, r *Request) {
+			rejectedStory(Withdrawn, policy.OnRejectComment, "No tests")(mr, r)
+			wentAround(BypassRejected)(mr, r)
+		}, false},
+		{"closed-merged", func(mr *MergeRequest, r *Request) {
+			rejectedStory(ClosedHere, policy.OnRejectClose, "No tests")(mr, r)
+			wentAround(BypassRejected)(mr, r)
+			r.Cause = ""
+		}, false},
+		{"expired-merged", endedStory(Expired, CauseTime, func(mr *MergeRequest, r *Request) {
+			wentAround(BypassExpired)(mr, r)
+			r.Cause = CauseTime
+		}), false},
+		{"expired-closed", endedStory(Expired, CauseTime, func(mr *MergeRequest, _ *Request) {
+			mr.Snapshot.State, mr.Snapshot.ClosedBy = ForgeClosed, User{Name: "Dora"}
+		}), false},
 		{"withdrawn-no-rule", endedStory(Withdrawn, CauseNoRule, nil), false},
 		{"withdrawn-after-rejection", func(mr *MergeRequest, r *Request) {
 			rejectedStory(Withdrawn, policy.OnRejectComment, "No tests")(mr, r)

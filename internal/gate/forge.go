@@ -1,6 +1,9 @@
 package gate
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Forge is a code host. Every write carries the head commit, so that nothing is
 // done to a commit that nobody decided on; "it is so already" is success. A call
@@ -59,6 +62,8 @@ const (
 type MergeResult struct {
 	Status MergeStatus
 	Commit CommitID // the merge commit, where merged
+	By     User     // who merged, and when, by the forge's clock
+	At     time.Time
 	Why    Mergeability
 }
 

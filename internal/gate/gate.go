@@ -22,6 +22,9 @@ type Parts struct {
 	Policy  *policy.Policy // until SetPolicy
 	Log     *slog.Logger
 	Workers int // merge requests at work at the same time; 0: 8
+	// Earlier reads a policy that was in force before from its text. nil: the one
+	// in force stands for all that were.
+	Earlier func(text string) (*policy.Policy, error)
 }
 
 // Gate takes what arrives and carries it out. Its methods may be called from
@@ -32,6 +35,7 @@ type Gate struct {
 	store   Store
 	log     *slog.Logger
 	workers int
+	earlier func(text string) (*policy.Policy, error)
 
 	rules  atomic.Pointer[rules]
 	noting sync.Mutex    // held while the store is told which policy is in force
@@ -59,7 +63,7 @@ func (g *Gate) words() *words.Words { return g.rules.Load().words }
 func New(parts Parts) *Gate {
 	g := &Gate{
 		forge: parts.Forge, chat: parts.Chat, store: parts.Store,
-		log: parts.Log, workers: parts.Workers,
+		log: parts.Log, workers: parts.Workers, earlier: parts.Earlier,
 		nudged: make(chan struct{}, 1),
 	}
 	if g.workers == 0 {
@@ -111,11 +115,16 @@ func (g *Gate) Look(ctx context.Context, hint Hint) (string, error) {
 	known, err := g.store.Peek(ctx, By{Ref: &hint.Ref})
 	switch {
 	case errors.Is(err, ErrNoRow):
-		if !g.rules.Load().Covers(policy.ProjectRef{ID: hint.Ref.Project, Path: hint.Path}) {
+		project := policy.ProjectRef{ID: hint.Ref.Project, Path: hint.Path}
+		rules, s := g.rules.Load(), hint.Snapshot
+		switch {
+		case !rules.Covers(project):
 			return "no rule covers this project", nil
-		}
-		if s := hint.Snapshot; s != nil && s.State != "" && s.State != ForgeOpen {
-			return "not open, and never asked about", nil
+		case s == nil:
+		case s.State == ForgeClosed:
+			return "closed, and never asked about", nil
+		case s.State == ForgeMerged && s.Target != "" && rules.Match(project, s.Target) == nil:
+			return "merged into a branch that no rule covers", nil
 		}
 	case err != nil:
 		return "", fmt.Errorf("look at %s: %w", hint.Ref, err)

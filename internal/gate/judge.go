@@ -25,6 +25,7 @@ type view struct {
 	snapshot *Snapshot
 	rules    *rules
 	rule     *policy.Rule // nil: none covers it
+	then     *policy.Rule // of what is merged: the rule that covered it when it was; nil: none did
 	contents *Contents
 	panel    *Panel
 }
@@ -54,6 +55,7 @@ func (mr *MergeRequest) judge(v view) {
 	if v.panel != nil {
 		mr.ChatTries = 0
 	}
+	mr.land(v.then)
 	if cur := mr.Current(); cur != nil {
 		mr.follow(cur, v)
 		mr.recount(cur, v)
@@ -90,12 +92,11 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 	if !r.State.Followed() {
 		return
 	}
-	same := s.Head == r.Head && s.Target == r.Target
 	switch {
-	case s.State == ForgeMerged && same && (r.State == Approved || r.State == BlockedNow):
+	case s.State == ForgeMerged && mr.Landing == nil:
+		mr.end(r, EventSuperseded, CauseRetarget) // into a branch that is nobody's business
+	case s.State == ForgeMerged && mr.Landing.Around == "":
 		mr.move(r, EventMerged) // whoever pressed
-	case s.State == ForgeMerged && same && r.State == Rejected && r.Merge.tried() && r.DecidedAt.Sub(r.Merge.Tried) <= callTimeout:
-		mr.move(r, EventMerged) // by mrgate itself: the rejection came while it was at it
 	case s.State == ForgeMerged:
 		mr.end(r, EventWithdrawn, CauseMerged)
 	case s.State == ForgeClosed && r.State == Rejected && r.Rule.OnReject == policy.OnRejectClose:

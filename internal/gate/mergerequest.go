@@ -17,6 +17,7 @@ type MergeRequest struct {
 	Contents *Contents // of the newest head that asked for approval; nil: not read yet
 	Opening  int       // +1 each time it is seen open after it was not, or ready after it was a draft
 	Why      string    // why there is no open request, for people
+	Landing  *Landing  // nil: it was not merged yet, or no rule covered it then
 
 	Wake  int64     // arrivals ever: looks, clicks. Reconcile's own writes don't count
 	DueAt time.Time // next work; while leased, the lease's end; zero: none. DueFirst: a person waits

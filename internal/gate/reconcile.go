@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mrgate/internal/policy"
 	"mrgate/internal/words"
 )
 
@@ -138,14 +139,23 @@ func (w *work) look(ctx context.Context) error {
 	w.read, w.well = time.Now(), true
 	s.ReadAt = began
 	v := w.g.view(&s, ref)
+	if s.State == ForgeMerged && w.mr.Landing == nil {
+		if v.then, err = w.g.covering(ctx, ref, &s); err != nil {
+			return err
+		}
+	}
 	trouble := w.lookUp(ctx, &v)
 	if errors.Is(trouble, ErrLeaseLost) {
 		return trouble
 	}
+	landed := w.mr.Landing != nil
 	if err := w.change(func(mr *MergeRequest) { mr.judge(v) }); err != nil {
 		return err
 	}
 	w.foretell(v)
+	if l := w.mr.Landing; !landed && l != nil && l.Around != "" {
+		w.g.log.Warn("merged around the gate", "merge_request", s.URL, "why", string(l.Around), "by", s.MergedBy.Username, "rule", l.Rule)
+	}
 	if trouble == nil {
 		return nil
 	}
@@ -174,6 +184,31 @@ func (w *work) look(ctx context.Context) error {
 func (g *Gate) view(s *Snapshot, ref Ref) view {
 	rules := g.rules.Load()
 	return view{snapshot: s, rules: rules, rule: rules.Match(projectOf(ref, s), s.Target)}
+}
+
+// covering is the rule that covered what is merged when it was; nil: none did.
+// An error is trouble with the database.
+func (g *Gate) covering(ctx context.Context, ref Ref, s *Snapshot) (*policy.Rule, error) {
+	rules, project := g.rules.Load(), projectOf(ref, s)
+	now := rules.Match(project, s.Target)
+	if s.MergedAt.IsZero() {
+		return now, nil
+	}
+	hash, text, err := g.store.PolicyAt(ctx, s.MergedAt)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the policy at %s: %w", s.MergedAt, err)
+	case hash == "":
+		return nil, nil // there was no gate yet
+	case hash == rules.hash || g.earlier == nil:
+		return now, nil
+	}
+	p, err := g.earlier(text)
+	if err != nil {
+		g.log.Warn("an earlier policy cannot be read any more; the one in force stands for it", "policy", hash, "err", err)
+		return now, nil
+	}
+	return p.Match(project, s.Target), nil
 }
 
 // lookUp reads what opening a request, or another rule, needs besides the

@@ -47,6 +47,10 @@ type Store interface {
 	// InForce is the hash of the policy that Policy noted last; "": none was.
 	InForce(ctx context.Context) (string, error)
 
+	// PolicyAt is the policy that was in force at the time: its hash and its text;
+	// both "": none was yet.
+	PolicyAt(ctx context.Context, at time.Time) (hash, text string, err error)
+
 	// People gives what is known of the identities; what is unknown is missing.
 	People(ctx context.Context, ids []policy.Identity) (map[policy.Identity]Known, error)
 	// Learn stores answers of the directory, also that somebody is not in it.

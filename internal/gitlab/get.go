@@ -118,12 +118,7 @@ func (f *Forge) snapshot(ref gate.Ref, mr *mergeRequest) (gate.Snapshot, error) 
 	case gate.ForgeOpen, gate.ForgeLocked:
 	case gate.ForgeMerged:
 		s.MergeCommit = mr.mergeCommit()
-		if s.MergedBy = mr.MergeUser.user(); s.MergedBy == (gate.User{}) {
-			s.MergedBy = mr.MergedBy.user()
-		}
-		if mr.MergedAt != nil {
-			s.MergedAt = mr.MergedAt.UTC()
-		}
+		s.MergedBy, s.MergedAt = mr.merged()
 	case gate.ForgeClosed:
 		s.ClosedBy = mr.ClosedBy.user()
 	}
@@ -171,6 +166,17 @@ func (mr *mergeRequest) mergeCommit() gate.CommitID {
 		}
 	}
 	return gate.CommitID(mr.SHA)
+}
+
+// merged is who merged it, and when; zero where GitLab does not say.
+func (mr *mergeRequest) merged() (by gate.User, at time.Time) {
+	if by = mr.MergeUser.user(); by == (gate.User{}) {
+		by = mr.MergedBy.user()
+	}
+	if mr.MergedAt != nil {
+		at = mr.MergedAt.UTC()
+	}
+	return by, at
 }
 
 // pipeline is the head pipeline if it is the head's. GitLab keeps the last

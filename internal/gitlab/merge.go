@@ -56,7 +56,8 @@ func merged(now *mergeRequest, head gate.CommitID, how gate.MergeOptions, refuse
 	case now.SHA != string(head):
 		r.Status = gate.Moved
 	case now.State == "merged":
-		return gate.MergeResult{Status: gate.Merged, Commit: now.mergeCommit()}
+		by, at := now.merged()
+		return gate.MergeResult{Status: gate.Merged, Commit: now.mergeCommit(), By: by, At: at}
 	case now.State == "locked":
 		r.Status = gate.Computing
 	case now.State != "opened" || now.Draft || now.WorkInProgress:

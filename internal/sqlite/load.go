@@ -17,7 +17,9 @@ type aggregate struct {
 	*gate.MergeRequest
 	stored    bool  // false: new
 	next      int64 // the number of the next request
-	row, seen []any // seen is nil where nothing was read of the forge yet
+	row       []any
+	seen      []any // nil: nothing was read of the forge yet
+	landing   []any // nil: there is none
 	requests  map[int64][]any
 	decisions map[decisionKey][]any
 	messages  map[string][]any
@@ -62,9 +64,11 @@ func (s *session) load(ctx context.Context, by gate.By, now time.Time) (*aggrega
 // find reads the row of the merge request. Where it is named by a request or a
 // message of one, it also gives that request.
 func (s *session) find(ctx context.Context, a *aggregate, by gate.By) (named int64, err error) {
-	list := s.tables.mergeRequest.list + `, ` + s.tables.seen.list
+	list := s.tables.mergeRequest.list + `, ` + s.tables.seen.list + `, ` + s.tables.landing.list +
+		`, (SELECT hash FROM log WHERE number = landing.entry)`
 	const next = `, (SELECT COALESCE(MAX(id), 0) + 1 FROM request)`
-	const from = ` FROM merge_request LEFT JOIN seen ON seen.merge_request = merge_request.id`
+	const from = ` FROM merge_request LEFT JOIN seen ON seen.merge_request = merge_request.id
+			LEFT JOIN landing ON landing.merge_request = merge_request.id`
 	var found [][]any
 	switch {
 	case by.Ref != nil && by == (gate.By{Ref: by.Ref}):
@@ -93,9 +97,11 @@ func (s *session) find(ctx context.Context, a *aggregate, by gate.By) (named int
 		return 0, gate.ErrNoRow
 	}
 	row := found[0]
-	split, end := len(s.tables.mergeRequest.columns), len(row)-2
+	end := len(row) - 2
+	landing := end - len(s.tables.landing.columns) - 1
+	split := landing - len(s.tables.seen.columns)
 	a.stored, a.row = true, row[:split]
-	if seen := row[split:end]; seen[0] != nil {
+	if seen := row[split:landing]; seen[0] != nil {
 		a.seen = seen
 	}
 	if err := restore(mergeRequestFields(a.MergeRequest), a.row); err != nil {
@@ -106,12 +112,43 @@ func (s *session) find(ctx context.Context, a *aggregate, by gate.By) (named int
 			return 0, fmt.Errorf("read merge request %s: %w", a.Ref, err)
 		}
 	}
+	if err := a.addLanding(row[landing:end-1], row[end-1]); err != nil {
+		return 0, fmt.Errorf("read merge request %s: %w", a.Ref, err)
+	}
 	err = restore([]field{
 		{"next request", number[int64]{&a.next}},
 		{"named request", number[int64]{&named}},
 	}, row[end:])
 	a.NextRequest = a.next
 	return named, err
+}
+
+// addLanding takes in the row of a landing and the hash of its entry, if there is one.
+func (a *aggregate) addLanding(row []any, hash any) error {
+	if row[0] == nil {
+		return nil
+	}
+	a.landing, a.Landing = row, new(gate.Landing)
+	var mergeRequest, entry int64
+	if err := restore(landingFields(&mergeRequest, a.Landing, &entry), row); err != nil {
+		return fmt.Errorf("landing: %w", err)
+	}
+	var err error
+	a.Landing.Entry, err = entryOf(entry, hash)
+	return err
+}
+
+// entryOf is an entry of the log as it is read back with what refers to it; nil:
+// number is 0.
+func entryOf(number int64, hash any) (*gate.Entry, error) {
+	if number == 0 {
+		return nil, nil
+	}
+	h, err := as[string](hash)
+	if err != nil {
+		return nil, fmt.Errorf("hash of log entry %d: %w", number, err)
+	}
+	return &gate.Entry{Number: number, Hash: h}, nil
 }
 
 // create gives a new merge request. It has a number already, for its entries in
@@ -197,12 +234,8 @@ func (s *session) loadDecisions(ctx context.Context, a *aggregate, r *gate.Reque
 		if err := restore(decisionFields(&request, d, &entry), row[:last]); err != nil {
 			return err
 		}
-		if entry != 0 {
-			hash, err := as[string](row[last])
-			if err != nil {
-				return fmt.Errorf("hash of log entry %d: %w", entry, err)
-			}
-			d.Entry = &gate.Entry{Number: entry, Hash: hash}
+		if d.Entry, err = entryOf(entry, row[last]); err != nil {
+			return err
 		}
 		a.decisions[decisionKey{r.ID, d.Person}] = row[:last]
 		r.Decisions = append(r.Decisions, d)

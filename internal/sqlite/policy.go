@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"mrgate/internal/gate"
 )
@@ -78,4 +79,21 @@ func (s *Store) InForce(ctx context.Context) (hash string, err error) {
 		return "", fmt.Errorf("read policy: %w", err)
 	}
 	return hash, nil
+}
+
+// PolicyAt is the policy that was in force at the time: its hash and its text;
+// both "": none was yet.
+func (s *Store) PolicyAt(ctx context.Context, at time.Time) (hash, text string, err error) {
+	err = s.read(ctx, func(ctx context.Context, r *session) error {
+		err := r.get(ctx, `SELECT hash, text FROM policy WHERE since <= ?1 ORDER BY since DESC, id DESC LIMIT 1`,
+			[]any{at.UnixMilli()}, &hash, &text)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return "", "", fmt.Errorf("read policy: %w", err)
+	}
+	return hash, text, nil
 }

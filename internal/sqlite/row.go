@@ -60,13 +60,14 @@ func (t *table) update(before, row []any) (query string, args []any) {
 
 // tables are those of an aggregate.
 type tables struct {
-	mergeRequest, seen, request, decision, claim, message, log table
+	mergeRequest, seen, landing, request, decision, claim, message, log table
 }
 
 func newTables() *tables {
 	return &tables{
 		mergeRequest: newTable("merge_request", 1, mergeRequestFields(&gate.MergeRequest{})),
 		seen:         newTable("seen", 1, seenFields(&gate.MergeRequest{})),
+		landing:      newTable("landing", 1, landingFields(new(int64), &gate.Landing{}, new(int64))),
 		request:      newTable("request", 1, requestFields(new(int64), &gate.Request{})),
 		decision:     newTable("decision", 2, decisionFields(new(int64), &gate.Decision{}, new(int64))),
 		claim:        newTable("claim", 1, claimFields(new(int64), &gate.Claim{})),
@@ -109,6 +110,17 @@ func seenFields(mr *gate.MergeRequest) []field {
 		{"merge_request", number[int64]{&mr.ID}},
 		{"snapshot", document{&mr.Snapshot}},
 		{"contents", document{&mr.Contents}},
+	}
+}
+
+// landingFields binds all but the entry's hash, which is the log's.
+func landingFields(mergeRequest *int64, l *gate.Landing, entry *int64) []field {
+	return []field{
+		{"merge_request", number[int64]{mergeRequest}},
+		{"at", moment{&l.At}},
+		{"around", text[gate.Bypass]{&l.Around}},
+		{"rule", text[string]{&l.Rule}},
+		{"entry", link{entry}},
 	}
 }
 

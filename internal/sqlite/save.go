@@ -2,8 +2,11 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+
+	"mrgate/internal/gate"
 )
 
 // save writes the rows that differ from those that were read. Nothing that is
@@ -29,7 +32,7 @@ func (tx *transaction) save(ctx context.Context, a *aggregate) error {
 		return err
 	}
 	for _, part := range []func(context.Context, *aggregate) error{
-		tx.saveSeen, tx.saveRequests, tx.saveEntries, tx.saveDecisions, tx.saveMessages, tx.saveClaims,
+		tx.saveSeen, tx.saveRequests, tx.saveEntries, tx.saveLanding, tx.saveDecisions, tx.saveMessages, tx.saveClaims,
 	} {
 		if err := part(ctx, a); err != nil {
 			return err
@@ -62,6 +65,35 @@ func (tx *transaction) saveSeen(ctx context.Context, a *aggregate) error {
 		return err
 	}
 	return tx.put(ctx, &tx.tables.seen, a.seen, row)
+}
+
+func (tx *transaction) saveLanding(ctx context.Context, a *aggregate) error {
+	switch {
+	case a.Landing == nil && a.landing == nil:
+		return nil
+	case a.Landing == nil:
+		return fmt.Errorf("the landing of %s was left out; it is kept", a.Ref)
+	}
+	entry, err := numberOf(a.Landing.Entry)
+	if err != nil {
+		return fmt.Errorf("landing of %s: %w", a.Ref, err)
+	}
+	row, err := store(landingFields(&a.ID, a.Landing, &entry))
+	if err != nil {
+		return fmt.Errorf("landing of %s: %w", a.Ref, err)
+	}
+	return tx.put(ctx, &tx.tables.landing, a.landing, row)
+}
+
+// numberOf is the number of a log entry that was written; 0: there is none.
+func numberOf(e *gate.Entry) (int64, error) {
+	switch {
+	case e == nil:
+		return 0, nil
+	case e.Number == 0:
+		return 0, errors.New("its log entry is not among the new ones")
+	}
+	return e.Number, nil
 }
 
 // saveRequests writes them in their order: an old one has to leave its open
@@ -103,12 +135,9 @@ func (tx *transaction) saveDecisions(ctx context.Context, a *aggregate) error {
 			if before != nil {
 				known++
 			}
-			var entry int64
-			if d.Entry != nil {
-				entry = d.Entry.Number
-				if entry == 0 {
-					return fmt.Errorf("the log entry of %s's decision on request %d is not among the new ones", d.Person, r.ID)
-				}
+			entry, err := numberOf(d.Entry)
+			if err != nil {
+				return fmt.Errorf("decision of %s on request %d: %w", d.Person, r.ID, err)
 			}
 			row, err := store(decisionFields(&r.ID, d, &entry))
 			if err != nil {

@@ -585,7 +585,8 @@ func TestPlans(t *testing.T) {
 	_, claimErr := s.Claim(ctx, "token", 1, time.Minute)
 	_, _, dueErr := s.NextDue(ctx)
 	_, peopleErr := s.People(ctx, []policy.Identity{id})
-	if err := errors.Join(peekErr, claimErr, dueErr, peopleErr,
+	_, _, policyErr := s.PolicyAt(ctx, time.Now())
+	if err := errors.Join(peekErr, claimErr, dueErr, peopleErr, policyErr,
 		s.Policy(ctx, "other", "text"), s.Learn(ctx, map[policy.Identity]gate.Person{id: {}}, time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -607,7 +608,7 @@ func TestPlans(t *testing.T) {
 	if len(queries) < 25 {
 		t.Errorf("only %d statements were seen", len(queries))
 	}
-	scan := regexp.MustCompile(`SCAN (merge_request|seen|request|later|log|decision|claim|message|person|policy)\b`)
+	scan := regexp.MustCompile(`SCAN (merge_request|seen|request|later|log|decision|claim|message|person|policy|landing)\b`)
 	for query := range queries {
 		marks := regexp.MustCompile(`\?\d*`).FindAllString(query, -1)
 		if !slices.Contains(marks, "?") { // numbered, some of them twice

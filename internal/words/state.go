@@ -210,6 +210,26 @@ func (w *Words) MergedThere(name string) string {
 	return w.pick(after(who)+"直接合并，未经此处审批", "Merged directly by "+who+", without approval here")
 }
 
+// MergedThereAs : by whom, around the gate: another commit than was asked about.
+func (w *Words) MergedThereAs(name, sha string) string {
+	who := w.somebody(name)
+	return w.pick(after(who)+"直接合并了提交 "+Short(sha)+"，该提交未经此处审批",
+		"Merged directly by "+who+" with commit "+Short(sha)+", which was not approved here")
+}
+
+// MergedThereInto : by whom, around the gate: into another branch than was asked about.
+func (w *Words) MergedThereInto(name, target string) string {
+	who := w.somebody(name)
+	return w.pick(after(who)+"直接合并到 "+Branch(target)+"，未经此处审批",
+		"Merged directly by "+who+" into "+Branch(target)+", without approval for it here")
+}
+
+// MergedThereBefore : by whom, before somebody approved it.
+func (w *Words) MergedThereBefore(name string) string {
+	who := w.somebody(name)
+	return w.pick("在此处批准之前，"+after(who)+"已直接合并", "Merged directly by "+who+" before it was approved here")
+}
+
 // Checking : GitLab is being asked about a card that a pipeline sent.
 func (w *Words) Checking() string {
 	return w.pick("正在与 GitLab 核对，稍后请在此卡片上决定", "Checking with GitLab; please decide on this card in a moment")

@@ -262,7 +262,7 @@ func (f *FakeForge) Merge(ctx context.Context, ref gate.Ref, head gate.CommitID,
 		running := s.Pipeline != nil && s.Pipeline.Status == "running"
 		switch {
 		case s.State == gate.ForgeMerged && s.Head == head:
-			r = gate.MergeResult{Status: gate.Merged, Commit: s.MergeCommit}
+			r = gate.MergeResult{Status: gate.Merged, Commit: s.MergeCommit, By: s.MergedBy, At: s.MergedAt}
 		case s.State == gate.ForgeClosed || s.State == gate.ForgeMerged || s.Draft:
 			r.Status = gate.Moved
 		case s.Head != head:
@@ -277,7 +277,7 @@ func (f *FakeForge) Merge(ctx context.Context, ref gate.Ref, head gate.CommitID,
 		case s.Merging.Class == gate.MergeGo:
 			mr.squashed = how.Squash
 			f.merge(mr, gate.User{ID: 1, Username: "mrgate"})
-			r = gate.MergeResult{Status: gate.Merged, Commit: s.MergeCommit}
+			r = gate.MergeResult{Status: gate.Merged, Commit: s.MergeCommit, By: s.MergedBy, At: s.MergedAt}
 		case s.Merging.Class == gate.MergeBlocked:
 			r = gate.MergeResult{Status: gate.Blocked, Why: s.Merging}
 		default:

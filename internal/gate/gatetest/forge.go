@@ -200,6 +200,9 @@ func Forge(t *testing.T, setup func(t *testing.T) (gate.Forge, World)) {
 		if r.Status != gate.Merged || seen.State != gate.ForgeMerged || r.Commit == "" || r.Commit != seen.MergeCommit {
 			t.Errorf("%+v; there: %+v", r, seen)
 		}
+		if s := get(t, forge, ref); r.By == (gate.User{}) || r.By != s.MergedBy || r.At.IsZero() || !r.At.Equal(s.MergedAt) {
+			t.Errorf("merged by %+v at %s; Get says by %+v at %s", r.By, r.At, s.MergedBy, s.MergedAt)
+		}
 		if again := merge(t, forge, ref, head, gate.MergeOptions{}); again.Status != gate.Merged || again.Commit != r.Commit {
 			t.Errorf("merged already, and called again: %+v", again)
 		}

@@ -52,6 +52,7 @@ func Store(t *testing.T, open func(t *testing.T) gate.Store) {
 		{"a request finds its merge request", testRequest},
 		{"the next due time is known", testNextDue},
 		{"a new policy wakes who is followed under another", testPolicy},
+		{"the policy of a time is known", testPolicyAt},
 		{"people are known for a while", testPeople},
 		{"a change that was not begun is dropped with its context", testContextBefore},
 		{"a change that was begun is waited for", testContextAfter},
@@ -400,7 +401,10 @@ func testHistory(s *tried) {
 	s.change(byRef(1), func(mr *gate.MergeRequest) {
 		r := ask(mr)
 		r.Decisions = []*gate.Decision{{Person: "ou_alice", Verdict: gate.Approve, Entry: enter(mr, "yes")}}
+		mr.Landing = &gate.Landing{At: mr.Now, Rule: "production"}
 	})
+	s.refuse(byRef(1), nil, func(mr *gate.MergeRequest) { mr.Landing = nil })
+	s.refuse(byRef(1), nil, func(mr *gate.MergeRequest) { mr.Landing.Entry = &gate.Entry{} })
 	s.refuse(byRef(1), nil, func(mr *gate.MergeRequest) { mr.Current().Decisions = nil })
 	s.refuse(byRef(1), nil, func(mr *gate.MergeRequest) { mr.Requests = nil })
 	s.refuse(byRef(1), nil, func(mr *gate.MergeRequest) { mr.Ref.Number++ })
@@ -724,6 +728,30 @@ func testNextDue(s *tried) {
 	equal(t, "next, while leased", next(), "15s")
 	s.change(byRef(1), func(mr *gate.MergeRequest) { mr.DueAt = gate.DueFirst() })
 	equal(t, "next, with a person waiting", next(), "0s")
+}
+
+func testPolicyAt(s *tried) {
+	at := func(want string, at time.Time) {
+		s.t.Helper()
+		hash, text, err := s.PolicyAt(s.t.Context(), at)
+		if err != nil || hash != want || text != map[bool]string{true: "text of " + want}[want != ""] {
+			s.t.Errorf("at %s: %q, %q, %v; want %q", at, hash, text, err, want)
+		}
+	}
+	began := time.Now()
+	at("", began)
+	for _, hash := range []string{"one", "two", "one"} { // each for an hour
+		if err := s.Policy(s.t.Context(), hash, "text of "+hash); err != nil {
+			s.t.Fatalf("policy: %v", err)
+		}
+		time.Sleep(time.Hour)
+	}
+	at("", began.Add(-time.Millisecond))
+	at("one", began)
+	at("one", began.Add(time.Hour-time.Millisecond))
+	at("two", began.Add(time.Hour))
+	at("one", began.Add(2*time.Hour))
+	at("one", time.Now().Add(time.Hour))
 }
 
 func testPolicy(s *tried) {

@@ -31,6 +31,7 @@ func full(t *testing.T, mr *gate.MergeRequest) {
 		r.Decisions[0].Entry = enter(mr, "decided")
 		r.Decisions[0].Entry.Request = r.ID
 	}
+	mr.Landing.Entry = enter(mr, "bypassed")
 	old.State, cur.State = gate.Rejected, gate.BlockedNow
 	old.Settled = false // or it would not come back
 }
@@ -116,7 +117,8 @@ func testEveryField(s *tried) {
 		of   func(mr *gate.MergeRequest) any
 		keep []string // what names the row, and what has checks of its own
 	}{
-		{func(mr *gate.MergeRequest) any { return mr }, []string{"ID", "Ref", "Now", "NextRequest", "Requests", "Claims", "Entries"}},
+		{func(mr *gate.MergeRequest) any { return mr }, []string{"ID", "Ref", "Now", "NextRequest", "Landing", "Requests", "Claims", "Entries"}},
+		{func(mr *gate.MergeRequest) any { return mr.Landing }, nil},
 		{func(mr *gate.MergeRequest) any { return mr.Current() }, []string{"ID", "Seq", "Decisions", "Messages"}},
 		{func(mr *gate.MergeRequest) any { return mr.Current().Decisions[0] }, []string{"Person"}},
 		{func(mr *gate.MergeRequest) any { return mr.Current().Messages[0] }, []string{"Key"}},

@@ -116,6 +116,18 @@ WHEN NEW.number <= (SELECT MAX(number) FROM log) BEGIN
 	SELECT RAISE(ABORT, 'the log is only ever appended to');
 END;
 
+-- How merge requests came to be merged into branches that a rule covered.
+CREATE TABLE landing (
+	merge_request INTEGER PRIMARY KEY REFERENCES merge_request (id),
+	at            INTEGER,
+	around        TEXT    NOT NULL, -- why it went around the gate; '': it did not
+	rule          TEXT    NOT NULL,
+	entry         INTEGER           -- its number in the log
+) STRICT;
+
+CREATE INDEX landing_at ON landing (at, merge_request);
+CREATE INDEX landing_around ON landing (merge_request) WHERE around <> '';
+
 CREATE TABLE decision (
 	id      INTEGER PRIMARY KEY, -- keeps the order in which they fell
 	request INTEGER NOT NULL REFERENCES request (id),
@@ -181,6 +193,8 @@ CREATE TABLE policy (
 	text  TEXT    NOT NULL,
 	since INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX policy_since ON policy (since);
 
 CREATE TABLE meta (
 	key   TEXT PRIMARY KEY,
