@@ -11,7 +11,7 @@ import (
 func (s *Server) mergeRequestJSON(mr *mergeRequest) object {
 	o := s.basicJSON(mr)
 	more := object{
-		"subscribed": false, "changes_count": nil, "latest_build_started_at": nil, "latest_build_finished_at": nil,
+		"subscribed": false, "changes_count": nil, "latest_build_started_at": stamp(mr.builtAt), "latest_build_finished_at": nil,
 		"first_deployed_to_production_at": nil, "pipeline": nil, "head_pipeline": nil, "diff_refs": nil,
 		"merge_error": orNil(mr.mergeError), "rebase_in_progress": false, "first_contribution": false,
 		"user": object{"can_merge": s.canMerge(mr)},

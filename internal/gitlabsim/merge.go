@@ -35,6 +35,20 @@ func (s *Server) putMerge(q *request) answer {
 	}
 
 	auto := q.flag("merge_when_pipeline_succeeds") || q.flag("auto_merge")
+	if s.opts.ChecksOnMerge && mr.check.prepared() {
+		// MergeRequest#mergeable? asks git only where nothing else is in the way.
+		switch mr.obstacle() {
+		case "mergeable", "conflict", "need_rebase":
+			mr.check.done()
+		case "ci_still_running":
+			if auto {
+				mr.check.done()
+			}
+		}
+	}
+	if auto && s.opts.OldAutoMerge {
+		return s.putOldAutoMerge(q, mr)
+	}
 	automatically := auto && mr.autoMergeAvailable()
 	immediately := mr.status() == "mergeable"
 	if auto {
@@ -50,6 +64,40 @@ func (s *Server) putMerge(q *request) answer {
 		return *no
 	}
 
+	params := mr.take(q)
+	if !immediately {
+		return s.setAutoMerge(mr, params)
+	}
+	if mr.status() != "mergeable" || !s.merge(mr, s.bot, params) {
+		return message(http.StatusUnprocessableEntity, "Branch cannot be merged")
+	}
+	return jsonAnswer(http.StatusOK, s.mergeRequestJSON(mr))
+}
+
+// putOldAutoMerge is the same with an auto-merge on a server before 12.0, which
+// skips every check of CI and looks only whether the stored head pipeline is
+// active: if it is not, of whatever commit it is, it merges.
+func (s *Server) putOldAutoMerge(q *request, mr *mergeRequest) answer {
+	switch mr.status() {
+	case "mergeable", "ci_still_running", "ci_must_pass":
+	default:
+		return message(http.StatusMethodNotAllowed, "405 Method Not Allowed")
+	}
+	if no := mr.checkSHA(q); no != nil {
+		return *no
+	}
+	params := mr.take(q)
+	if mr.pipeline.active() {
+		return s.setAutoMerge(mr, params)
+	}
+	if !s.merge(mr, s.bot, params) {
+		return message(http.StatusNotAcceptable, "Branch cannot be merged")
+	}
+	return jsonAnswer(http.StatusOK, s.mergeRequestJSON(mr))
+}
+
+// take reads what a merge is to be done with.
+func (mr *mergeRequest) take(q *request) mergeParams {
 	if q.flag("squash") { // only true is heard: squash cannot be switched off here
 		mr.squash = true
 	}
@@ -57,16 +105,14 @@ func (s *Server) putMerge(q *request) answer {
 	if q.has("should_remove_source_branch") {
 		params.removeSource = q.flag("should_remove_source_branch")
 	}
-	if !immediately {
-		mr.autoMergeBy, mr.params = s.bot, params
-		s.systemNote(mr, s.bot, "enabled an automatic merge when all merge checks for "+mr.head()+" pass")
-		s.save(mr)
-		s.processAutoMerge(mr)
-		return jsonAnswer(http.StatusOK, s.mergeRequestJSON(mr))
-	}
-	if mr.status() != "mergeable" || !s.merge(mr, s.bot, params) {
-		return message(http.StatusUnprocessableEntity, "Branch cannot be merged")
-	}
+	return params
+}
+
+func (s *Server) setAutoMerge(mr *mergeRequest, params mergeParams) answer {
+	mr.autoMergeBy, mr.params = s.bot, params
+	s.systemNote(mr, s.bot, "enabled an automatic merge when all merge checks for "+mr.head()+" pass")
+	s.save(mr)
+	s.processAutoMerge(mr)
 	return jsonAnswer(http.StatusOK, s.mergeRequestJSON(mr))
 }
 
@@ -109,10 +155,10 @@ func (s *Server) processAutoMerge(mr *mergeRequest) {
 	})
 }
 
-func (s *Server) dropAutoMerge(mr *mergeRequest, why string) {
+func (s *Server) dropAutoMerge(mr *mergeRequest, by *User, why string) {
 	if mr.autoMergeBy != nil {
 		mr.autoMergeBy, mr.params = nil, mergeParams{}
-		s.systemNote(mr, s.bot, why)
+		s.systemNote(mr, by, why)
 		s.save(mr)
 	}
 }
@@ -175,6 +221,6 @@ func (s *Server) cancelAutoMerge(q *request) answer {
 			"status": "error", "message": "Can't cancel the automatic merge", "http_status": http.StatusNotAcceptable,
 		})
 	}
-	s.dropAutoMerge(mr, "canceled the automatic merge")
+	s.dropAutoMerge(mr, s.bot, "canceled the automatic merge")
 	return jsonAnswer(http.StatusCreated, object{"status": "success"})
 }

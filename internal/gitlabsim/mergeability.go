@@ -81,9 +81,15 @@ func (mr *mergeRequest) transient() bool {
 // order, CI last (mergeability/detailed_merge_status_service.rb and
 // MergeRequest.all_mergeability_checks). More may hide behind it.
 func (mr *mergeRequest) status() string {
-	switch {
-	case mr.transient():
+	if mr.transient() {
 		return mr.check.status(mr)
+	}
+	return mr.obstacle()
+}
+
+// obstacle is the status once git has been asked.
+func (mr *mergeRequest) obstacle() string {
+	switch {
 	case mr.state != "opened":
 		return "not_open"
 	case isDraft(mr.title):

@@ -29,6 +29,7 @@ type MergeRequest struct {
 	HasPipeline        bool // opened with a pipeline running
 	Squash             bool
 	RemoveSourceBranch bool
+	CreatedAt          time.Time // default now
 
 	ID                  int64
 	State               string // opened, closed, merged, locked
@@ -46,7 +47,6 @@ type MergeRequest struct {
 	SourceBranchRemoved bool
 	MergeError          string
 	ClosedBy            string
-	CreatedAt           time.Time
 	UpdatedAt           time.Time
 	Notes               []Note   // what people and the bot wrote
 	SystemNotes         []Note   // what GitLab wrote itself
@@ -102,6 +102,7 @@ type mergeRequest struct {
 	mentions, commands               []string
 	squash, removeSource             bool
 	createdAt, updatedAt             time.Time
+	builtAt                          time.Time // when a pipeline of it last started
 	mergedAt, closedAt               time.Time
 	mergedBy, closedBy               *User
 	autoMergeBy                      *User // nil: no auto-merge
@@ -133,7 +134,7 @@ func (s *Server) Open(in MergeRequest) MergeRequest {
 		sourceProject: or(in.SourceProjectID, p.ID), author: s.person(or(in.Author, "alice")),
 		assignees: s.people(in.Assignees), reviewers: s.people(in.Reviewers), labels: slices.Clone(in.Labels),
 		files: slices.Clone(in.Files), squash: in.Squash, removeSource: in.RemoveSourceBranch,
-		createdAt: s.now(), updatedAt: s.now(),
+		createdAt: or(in.CreatedAt.UTC(), s.now()), updatedAt: s.now(),
 	}
 	if in.Draft && !isDraft(mr.title) {
 		mr.title = "Draft: " + mr.title
@@ -313,7 +314,9 @@ func (s *Server) getMergeRequest(q *request) answer {
 	if no != nil {
 		return *no
 	}
-	mr.check.start(s.opts.MergeabilityDelay)
+	if !s.opts.ChecksOnMerge {
+		mr.check.start(s.opts.MergeabilityDelay)
+	}
 	return jsonAnswer(http.StatusOK, s.mergeRequestJSON(mr))
 }
 

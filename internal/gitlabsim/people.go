@@ -43,7 +43,7 @@ func (s *Server) push(mr *mergeRequest, commits []Commit, force, pipeline bool) 
 		mr.commits = nil
 	}
 	mr.commits = append(mr.commits, commits...)
-	s.dropAutoMerge(mr, "aborted the automatic merge because source branch was updated")
+	s.dropAutoMerge(mr, mr.author, "aborted the automatic merge because source branch was updated")
 	mr.check.forget(s.opts.MergeabilityDelay)
 	if pipeline && mr.project.CI {
 		s.startPipeline(mr, "running")
@@ -71,7 +71,7 @@ func (s *Server) retarget(mr *mergeRequest, target string, by *User) {
 		return
 	}
 	mr.target = target
-	s.dropAutoMerge(mr, "aborted the automatic merge because target branch was changed")
+	s.dropAutoMerge(mr, by, "aborted the automatic merge because target branch was changed")
 	before := mr.check.status(mr)
 	mr.check.forget(s.opts.MergeabilityDelay)
 	s.systemNote(mr, by, fmt.Sprintf("changed target branch from `%s` to `%s`", old, target))
@@ -151,7 +151,7 @@ func (s *Server) close(mr *mergeRequest, by *User) {
 		return
 	}
 	mr.state, mr.closedBy, mr.closedAt = "closed", by, s.now()
-	s.dropAutoMerge(mr, "aborted the automatic merge because the merge request was closed")
+	s.dropAutoMerge(mr, by, "aborted the automatic merge because the merge request was closed")
 	s.save(mr)
 	s.mergeRequestHook(mr, event{action: "close", by: by})
 }
@@ -242,6 +242,7 @@ func (s *Server) SetPipeline(project int64, iid int, status string) {
 	s.edit(project, iid, func(mr *mergeRequest) {
 		if p := mr.headPipeline(); p != nil {
 			p.Status = status
+			s.built(mr)
 		} else {
 			s.startPipeline(mr, status)
 		}
@@ -249,7 +250,8 @@ func (s *Server) SetPipeline(project int64, iid int, status string) {
 	})
 }
 
-// PutPipeline makes p the head pipeline, whatever commit it is of; nil: none.
+// PutPipeline makes p the head pipeline, whatever commit it is of; nil: none, as
+// after the one there was has been deleted.
 func (s *Server) PutPipeline(project int64, iid int, p *Pipeline) {
 	s.edit(project, iid, func(mr *mergeRequest) {
 		mr.pipeline = nil
@@ -257,6 +259,7 @@ func (s *Server) PutPipeline(project int64, iid int, p *Pipeline) {
 			c := *p
 			c.ID = or(c.ID, s.id())
 			mr.pipeline = &c
+			s.built(mr)
 		}
 		s.processAutoMerge(mr)
 	})
@@ -267,6 +270,22 @@ func (s *Server) startPipeline(mr *mergeRequest, status string) {
 		ID: s.id(), SHA: mr.head(), Status: status, Source: "merge_request_event",
 		Ref: fmt.Sprintf("refs/merge-requests/%d/head", mr.iid),
 	}
+	s.built(mr)
+}
+
+// built notes, as app/workers/pipeline_metrics_worker.rb, that a pipeline of the
+// merge request runs or has succeeded. It stays when that pipeline is gone.
+func (s *Server) built(mr *mergeRequest) {
+	if st := mr.pipeline.Status; st == "running" || st == "success" {
+		mr.builtAt = s.now()
+	}
+}
+
+// CancelAutoMerge takes an auto-merge back in somebody's name.
+func (s *Server) CancelAutoMerge(project int64, iid int, by string) {
+	s.edit(project, iid, func(mr *mergeRequest) {
+		s.dropAutoMerge(mr, s.person(by), "canceled the automatic merge")
+	})
 }
 
 // Lock puts a merge request into the state that it has while it is being merged

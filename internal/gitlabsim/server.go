@@ -53,7 +53,8 @@ const AtOnce time.Duration = -1
 
 // Options of a simulated GitLab. The zero value works.
 type Options struct {
-	// Now is the clock of all timestamps; default time.Now. Delays are real time.
+	// Now is the clock of all timestamps, and of the Date header; default
+	// time.Now. Delays are real time.
 	Now func() time.Time
 	// BotUser is whom Token belongs to; default mrgate-bot.
 	BotUser User
@@ -72,6 +73,15 @@ type Options struct {
 	// was opened, and how long a mergeability check takes once a GET of the
 	// merge request has started it; default 50 ms. AtOnce switches both off.
 	MergeabilityDelay time.Duration
+	// ChecksOnMerge has a GET start no check: "unchecked" stays for as long as
+	// nobody tries to merge, and only the attempt finds out (seen on gitlab.com
+	// in October 2026, on a merge request that nothing else happened to).
+	ChecksOnMerge bool
+	// OldAutoMerge merges at once where an auto-merge is asked for and no pipeline
+	// is active: also with one that failed, was skipped or cancelled, and although
+	// the project demands one (gitlab-org/gitlab#26293; lib/api/merge_requests.rb
+	// before 12.0).
+	OldAutoMerge bool
 }
 
 // Phase says where in a call Hook's function is called.
@@ -199,6 +209,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	w.Header().Set("Date", s.now().Format(http.TimeFormat))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	call := s.record(r, body)
 	s.pause(r, Arrived)

@@ -383,6 +383,7 @@ func TestAutoMerge(t *testing.T) {
 		"a push":     func(w *world) { w.Push(7, 1) },
 		"a retarget": func(w *world) { w.Retarget(7, 1, "other") },
 		"a close":    func(w *world) { w.Close(7, 1, "bob"); w.Reopen(7, 1, "bob") },
+		"a person":   func(w *world) { w.CancelAutoMerge(7, 1, "carol") },
 		"a cancel": func(w *world) {
 			w.want(201, `{"status":"success"}`, "POST", one+"/cancel_merge_when_pipeline_succeeds", "")
 		},
@@ -416,6 +417,67 @@ func TestAutoMerge(t *testing.T) {
 		w.want(200, `"merge_error":"declined"`, "PUT", merge, `{"squash": false}`)
 		same(t, "squashed", w.MR(7, 1).SquashCommit != "", true)
 	})
+}
+
+func TestOldAutoMergeMergesAtOnceWhatDoesNotRun(t *testing.T) {
+	const merge, auto = one + "/merge", `{"auto_merge": true, "merge_when_pipeline_succeeds": true}`
+	for _, status := range []string{"failed", "skipped", "canceled", "manual"} {
+		w := newWorld(t, gitlabsim.Options{MergeabilityDelay: gitlabsim.AtOnce, OldAutoMerge: true}, gitlabsim.Project{PipelinesMustSucceed: true})
+		w.Open(gitlabsim.MergeRequest{ProjectID: 7})
+		w.SetPipeline(7, 1, status)
+		w.want(405, "", "PUT", merge, "")
+		w.want(409, "", "PUT", merge, `{"auto_merge": true, "sha": "abc"}`)
+		w.want(200, `"state":"merged"`, "PUT", merge, auto)
+	}
+	w := newWorld(t, gitlabsim.Options{MergeabilityDelay: gitlabsim.AtOnce, OldAutoMerge: true}, gitlabsim.Project{})
+	w.Open(gitlabsim.MergeRequest{ProjectID: 7, HasPipeline: true})
+	w.want(200, `"state":"opened"`, "PUT", merge, auto)
+	w.Open(gitlabsim.MergeRequest{ProjectID: 7})
+	w.SetConflict(7, 2, true)
+	w.want(405, "", "PUT", "/projects/7/merge_requests/2/merge", auto)
+}
+
+func TestOnlyAMergeFindsOutWhetherItCan(t *testing.T) {
+	const merge = one + "/merge"
+	open := func(t *testing.T, p gitlabsim.Project) *world {
+		t.Helper()
+		w := newWorld(t, gitlabsim.Options{MergeabilityDelay: time.Millisecond, ChecksOnMerge: true}, p)
+		w.Open(gitlabsim.MergeRequest{ProjectID: 7})
+		for range 1000 {
+			if w.call("GET", one, "").at("detailed_merge_status") == "unchecked" {
+				return w
+			}
+		}
+		t.Fatal("never unchecked")
+		return nil
+	}
+	w := open(t, gitlabsim.Project{})
+	w.want(200, `"state":"merged"`, "PUT", merge, "")
+	w = open(t, gitlabsim.Project{})
+	w.SetConflict(7, 1, true)
+	w.want(405, "", "PUT", merge, "")
+	same(t, "status after the attempt", w.call("GET", one, "").at("detailed_merge_status"), "conflict")
+	w = open(t, gitlabsim.Project{PipelinesMustSucceed: true})
+	w.SetPipeline(7, 1, "running")
+	w.want(405, "", "PUT", merge, "")
+	same(t, "status after the attempt", w.call("GET", one, "").at("detailed_merge_status"), "unchecked")
+	w.want(200, `"merge_when_pipeline_succeeds":true`, "PUT", merge, `{"auto_merge": true}`)
+}
+
+// GitLab's clock is its own, and what it remembers of pipelines outlives them.
+func TestTimesAreTheServersOwn(t *testing.T) {
+	began := time.Date(2026, 10, 9, 10, 0, 0, 0, time.UTC)
+	w := newWorld(t, gitlabsim.Options{Now: func() time.Time { return began }}, gitlabsim.Project{})
+	w.Open(gitlabsim.MergeRequest{ProjectID: 7, CreatedAt: began.Add(-time.Hour)})
+	r := w.want(200, "", "GET", one, "")
+	same(t, "Date", r.header.Get("Date"), "Fri, 09 Oct 2026 10:00:00 GMT")
+	same(t, "created_at", r.at("created_at"), "2026-10-09T09:00:00.000Z")
+	same(t, "latest build", r.at("latest_build_started_at"), nil)
+	w.SetPipeline(7, 1, "success")
+	w.PutPipeline(7, 1, nil)
+	r = w.want(200, "", "GET", one, "")
+	same(t, "head pipeline", r.at("head_pipeline"), nil)
+	same(t, "latest build", r.at("latest_build_started_at"), "2026-10-09T10:00:00.000Z")
 }
 
 func TestNotesObeyQuickActions(t *testing.T) {
