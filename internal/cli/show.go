@@ -357,15 +357,8 @@ func waitsFor(mr *gate.MergeRequest, r *gate.Request) string {
 		}
 		return "GitLab to merge it"
 	case gate.BlockedNow:
-		block := words.Block{Reason: r.Blocked.Reason, Detail: r.Blocked.Detail, Target: r.Target}
 		w := words.For("en")
-		if s := mr.Snapshot; s != nil {
-			block.Author = w.Author(s.Author.Name, s.Author.Username)
-			if p := s.Pipeline; p != nil && s.Head == r.Head {
-				block.Pipeline, block.Status = p.ID, p.Status
-			}
-		}
-		return "a person: " + w.Blocked(block)
+		return "a person: " + w.Blocked(mr.Block(r, w))
 	case gate.Rejected:
 		if r.Rule.OnReject == policy.OnRejectClose {
 			return "GitLab to close it"

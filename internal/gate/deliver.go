@@ -61,8 +61,8 @@ func (mr *MergeRequest) showAt(r *Request, m *Message, w *words.Words) (time.Tim
 	if m.Gone != "" || mr.Snapshot == nil {
 		return time.Time{}, false
 	}
-	if m.Ref == nil && m.TriedAt.IsZero() && !r.State.Followed() && (m.Kind == KindCard || m.Kind == KindNotice) {
-		return time.Time{}, false // over before anybody was asked
+	if m.Ref == nil && m.TriedAt.IsZero() && (!r.State.Followed() && (m.Kind == KindCard || m.Kind == KindNotice) || r.State != BlockedNow && m.Kind.isStuck()) {
+		return time.Time{}, false // over before anybody was asked, or told
 	}
 	// What tells the author something is a message of its own, sent once. Only
 	// a notice that stands for a newer commit is changed, and only by that.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mrgate/internal/policy"
+	"mrgate/internal/words"
 )
 
 // effectKind is a write to the forge.
@@ -53,7 +54,7 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 		case !underPolicy || waits:
 		case !r.Approve.done():
 			return effectApprove
-		case r.onlyTrying() && mr.Snapshot.Merging.Class == MergeGo && mr.Now.Before(r.ExpiresAt):
+		case r.onlyTrying(mr.Snapshot) && mr.Now.Before(r.ExpiresAt):
 			return effectMerge
 		}
 	case Rejected:
@@ -91,8 +92,14 @@ func (mr *MergeRequest) toRetract(r *Request) bool {
 
 // onlyTrying says that the request is blocked by something that only another try
 // can show to be mended.
-func (r *Request) onlyTrying() bool {
-	return r.Blocked.Reason == ReasonNotPermitted || r.Blocked.Reason == ReasonMergeError
+func (r *Request) onlyTrying(s *Snapshot) bool {
+	switch r.Blocked.Reason {
+	case ReasonNotPermitted, ReasonMergeError:
+		return s.Merging.Class == MergeGo
+	case ReasonUnchecked:
+		return s.Merging.Class == MergeSoon && s.State == ForgeOpen
+	}
+	return false
 }
 
 // note is the effect of writing the note, if it is not written.
@@ -180,7 +187,7 @@ func (w *work) refused(ctx context.Context, id int64, what effectKind, err error
 	case effectApprove:
 		werr := w.change(func(mr *MergeRequest) {
 			mr.attempted(mr.request(id), what, err)
-			mr.block(mr.request(id), Mergeability{Class: MergeBlocked, Reason: ReasonNotPermitted, Detail: err.Error()})
+			mr.block(mr.request(id), Mergeability{Class: MergeBlocked, Reason: ReasonMayNotApprove, Detail: err.Error()})
 		})
 		return errors.Join(werr, errStop)
 	case effectNote, effectRetract:
@@ -199,11 +206,19 @@ func (w *work) refused(ctx context.Context, id int64, what effectKind, err error
 // refusedEnough is how often the forge may refuse what nothing depends on.
 const refusedEnough = 4
 
+// ReasonCIMustPass is the forge's own word where a pipeline failed, was skipped or
+// cancelled, or is missing; a rule that waits for the pipeline says the same.
+const ReasonCIMustPass = "ci_must_pass"
+
 // Reasons of a block that no merge status of the forge names.
 const (
-	ReasonNotPermitted       = "not_permitted"        // the forge does not let mrgate's own account do it
+	ReasonNotPermitted       = "not_permitted"        // the forge does not let mrgate's own account merge it
+	ReasonMayNotApprove      = "may_not_approve"      // nor approve it
 	ReasonMergeError         = "merge_error"          // "it can be merged", and yet it was not
 	ReasonAutoMergeCancelled = "auto_merge_cancelled" // somebody took the forge's own auto-merge back
+	ReasonNoPipeline         = "no_pipeline"          // the rule waits for one, and this commit has none
+	ReasonLocked             = "locked"               // the forge began to merge it and does not end
+	ReasonUnchecked          = "unchecked"            // the forge does not find out whether it can
 )
 
 // did writes down an effect that is done, or given up with an error.
@@ -281,10 +296,17 @@ func (w *work) merge(ctx context.Context, id int64) error {
 func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 	s := mr.Snapshot
 	how := MergeOptions{Squash: r.Rule.Merge.Squash, RemoveSourceBranch: r.Rule.Merge.RemoveSourceBranch}
-	if s.State != ForgeOpen || s.Head != r.Head || s.Target != r.Target || s.Draft {
+	lasts := mr.Now.Sub(s.Since)
+	switch {
+	case s.State == ForgeLocked && lasts > stuckAfter:
+		mr.block(r, Mergeability{Class: MergeBlocked, Reason: ReasonLocked})
+		return how, false
+	case s.State != ForgeOpen || s.Head != r.Head || s.Target != r.Target || s.Draft:
 		mr.lookAgain(soonMin, soonMax) // locked: a merge is under way
 		return how, false
 	}
+	ci := r.ci(s, mr.Now)
+	how.WhenGreen = ci == ciRuns
 	switch s.Merging.Class {
 	case MergeGo:
 		return how, true
@@ -293,40 +315,26 @@ func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 		switch {
 		case s.AutoMerge:
 			r.Scheduled = true
-		case r.Scheduled:
-			mr.block(r, Mergeability{Class: MergeBlocked, Reason: ReasonAutoMergeCancelled})
-			return how, false
 		case wait == nil || *wait:
 			how.WhenGreen = true
 			return how, true
 		}
 		mr.lookAgain(soonMin, personMax)
 	case MergeSoon:
-		mr.lookAgain(soonMin, soonMax)
+		switch {
+		case ci == ciLate:
+			mr.lookAgain(lateMin, soonMax)
+		case lasts >= tryAfter:
+			return how, true // for some merge requests GitLab finds out only when told to merge
+		default:
+			mr.lookAgain(soonMin, soonMax)
+		}
 	case MergeBlocked:
 		mr.block(r, s.Merging)
 	default:
 		mr.lookAgain(personMin, personMax)
 	}
 	return how, false
-}
-
-// awaits is the mergeability under a rule that waits for the pipeline also where
-// the project demands none.
-func (r *Request) awaits(s *Snapshot, now time.Time) Mergeability {
-	wait := r.Rule.Merge.WhenPipelineSucceeds
-	if wait == nil || !*wait || s.Merging.Class != MergeGo {
-		return s.Merging
-	}
-	switch p := s.Pipeline; {
-	case p == nil && now.Sub(r.OpenedAt) < time.Minute:
-		return Mergeability{Class: MergeSoon, Reason: s.Merging.Reason} // right after a push the pipeline is not there yet
-	case p == nil, p.Status == "success":
-		return s.Merging
-	case p.Status == "failed", p.Status == "canceled", p.Status == "skipped", p.Status == "manual":
-		return Mergeability{Class: MergeBlocked, Reason: "ci_must_pass", Detail: p.Status}
-	}
-	return Mergeability{Class: MergeCI, Reason: "ci_still_running"}
 }
 
 // mergeAnswered takes in what became of an attempt to merge.
@@ -371,12 +379,28 @@ func (mr *MergeRequest) mergeAnswered(r *Request, result MergeResult) {
 			mr.block(r, Mergeability{Class: MergeBlocked, Reason: ReasonMergeError, Detail: why.Detail})
 			return
 		}
+		if result.Why.Class == MergeSoon && mr.Now.Sub(mr.Snapshot.Since) > stuckAfter && !mr.Snapshot.Pipeline.runs() {
+			mr.block(r, Mergeability{Class: MergeBlocked, Reason: ReasonUnchecked})
+			return
+		}
 		mr.lookAgain(soonMin, soonMax)
 	case Blocked:
 		mr.block(r, result.Why)
 	case Moved:
 		mr.LookAt = mr.Now.Add(retryMin) // two readings of the forge may disagree for a while
 	}
+}
+
+// Block is why the request is blocked, for [words.Words.Blocked].
+func (mr *MergeRequest) Block(r *Request, w *words.Words) words.Block {
+	b := words.Block{Reason: r.Blocked.Reason, Detail: r.Blocked.Detail, Bot: r.Blocked.Account, Target: r.Target}
+	if s := mr.Snapshot; s != nil {
+		b.Author = w.Author(s.Author.Name, s.Author.Username)
+		if p := s.Pipeline; p != nil && s.Head == r.Head {
+			b.Pipeline, b.Status = p.ID, p.Status
+		}
+	}
+	return b
 }
 
 // block says that a person has to do something, and when to see whether they did.
@@ -387,8 +411,42 @@ func (mr *MergeRequest) block(r *Request, why Mergeability) {
 	r.Blocked, r.Scheduled = why, false
 	if r.State != BlockedNow {
 		mr.move(r, EventBlocked)
+	} else {
+		mr.tellAuthor(r) // of another cause
 	}
 	mr.lookAgain(personMin, personMax)
+}
+
+// unblock sees whether what blocked the request is gone, or has become something
+// else. s is a fresh snapshot of the same head and target.
+func (mr *MergeRequest) unblock(r *Request, s *Snapshot) {
+	class, lasts := s.Merging.Class, mr.Now.Sub(s.Since)
+	switch {
+	case !r.Approve.done() || r.onlyTrying(s):
+		// Whether this is mended shows another try alone: see effectOf.
+	case r.Blocked.Reason == ReasonAutoMergeCancelled && !s.AutoMerge, s.State == ForgeLocked && r.Blocked.Reason == ReasonLocked:
+		mr.lookAgain(personMin, personMax)
+	case class == MergeBlocked:
+		mr.block(r, s.Merging) // perhaps by something else now
+	case s.State == ForgeLocked, class == MergeSoon && lasts < tryAfter:
+		mr.lookAgain(soonMin, soonMax) // it may turn out to be blocked all the same
+	case class != MergeGo && (r.Blocked.Reason == ReasonNotPermitted || r.Blocked.Reason == ReasonMergeError):
+		mr.lookAgain(soonMin, personMax)
+	default:
+		mr.move(r, EventUnblocked)
+	}
+}
+
+// dropped says why the forge does not merge by itself any more, though it said
+// that it would; false: it still means to, or never did.
+func (r *Request) dropped(was, s *Snapshot) (Mergeability, bool) {
+	if r.State != Approved || !r.Scheduled || s.AutoMerge || s.State != ForgeOpen {
+		return Mergeability{}, false
+	}
+	if why := s.Merging.Detail; why != "" && (was == nil || was.Merging.Detail != why) {
+		return Mergeability{Class: MergeBlocked, Reason: ReasonMergeError, Detail: why}, true
+	}
+	return Mergeability{Class: MergeBlocked, Reason: ReasonAutoMergeCancelled}, true
 }
 
 // lookAgain has the forge read after a while, unless something that arrived wants

@@ -25,12 +25,15 @@ func (mr *MergeRequest) face(r *Request, m *Message, w *words.Words) Card {
 	f := newFacing(mr, r, m, w)
 	c := Card{Key: m.Key, Subtitle: words.Title(f.s.Title), Link: f.s.URL}
 	c.Tone, c.Title, c.Status = f.state()
-	switch m.Kind {
-	case KindNotice:
+	switch {
+	case m.Kind == KindNotice:
 		f.notice(&c)
-	case KindResult, KindStuck:
+	case m.Kind == KindResult:
 		f.result(&c)
-	case KindCard, KindAdopted:
+	case m.Kind.isStuck():
+		f.result(&c)
+		f.mends(&c)
+	default:
 		f.card(&c)
 	}
 	if m.Said != "" {
@@ -142,13 +145,7 @@ func (f *facing) live() bool { return f.r.State.Open() && !f.r.ends() }
 // updated says that the message stood for another commit or target before.
 func (f *facing) updated() bool { return f.r.Seq > 1 && !f.m.PushAt.IsZero() }
 
-func (f *facing) block() words.Block {
-	b := words.Block{Reason: f.r.Blocked.Reason, Detail: f.r.Blocked.Detail, Target: f.r.Target, Author: f.author}
-	if p := f.s.Pipeline; p != nil && f.s.Head == f.r.Head {
-		b.Pipeline, b.Status = p.ID, p.Status
-	}
-	return b
-}
+func (f *facing) block() words.Block { return f.mr.Block(f.r, f.w) }
 
 // card is what approvers see.
 func (f *facing) card(c *Card) {
@@ -318,6 +315,22 @@ func (f *facing) actions(c *Card) {
 	if f.s.URL != "" {
 		c.Actions = append(c.Actions, Action{ID: ActionView, Label: f.w.ButtonView(), URL: strings.TrimRight(f.s.URL, "/") + "/diffs"})
 	}
+	f.pipeline(c)
+}
+
+// pipeline is the way to the pipeline that blocks the merge.
+func (f *facing) pipeline(c *Card) {
+	if p := f.s.Pipeline; f.r.State == BlockedNow && f.r.Blocked.Reason == ReasonCIMustPass && p != nil && p.URL != "" && f.s.Head == f.r.Head {
+		c.Actions = append(c.Actions, Action{ID: ActionView, Label: f.w.ButtonPipeline(p.ID), URL: p.URL})
+	}
+}
+
+// mends adds what the author can do about a block.
+func (f *facing) mends(c *Card) {
+	if f.r.State == BlockedNow {
+		c.Actions = append([]Action{{ID: ActionRetry, Label: f.w.ButtonRetry(), Style: StylePrimary}}, c.Actions...)
+	}
+	f.pipeline(c)
 }
 
 // approve is labelled with what follows: where others have to approve as well,
@@ -365,7 +378,7 @@ func (f *facing) state() (Tone, string, []words.Text) {
 	case Approved:
 		return f.approved()
 	case BlockedNow:
-		if r.Blocked.Reason == ReasonNotPermitted {
+		if r.Blocked.Reason == ReasonNotPermitted || r.Blocked.Reason == ReasonMayNotApprove {
 			return ToneRed, w.TitleAdmin(ref), f.lines(f.approvedBy(), w.Refused(f.block()))
 		}
 		return ToneOrange, w.TitleBlocked(ref), f.lines(f.approvedBy(), w.BlockedHow(f.block()))
@@ -514,7 +527,7 @@ func (f *facing) approved() (Tone, string, []words.Text) {
 		return ToneTurquoise, w.TitleGitLab(ref), f.lines(f.approvedBy(), w.AwaitsGitLab(false))
 	case !f.merges():
 		return ToneGreen, w.TitleApproved(ref), f.lines(w.MergeThere(f.names))
-	case r.Scheduled:
+	case r.Scheduled, f.s.Merging.Class == MergeCI && f.s.Head == r.Head:
 		return ToneTurquoise, w.TitlePipeline(ref), f.lines(f.approvedBy(), w.AwaitsPipeline())
 	case waits:
 		return ToneTurquoise, w.TitleGitLab(ref), f.lines(f.approvedBy(), w.AwaitsGitLab(true))

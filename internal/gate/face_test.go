@@ -213,7 +213,7 @@ func faceCases() []faceCase {
 		{"blocked-conflict", blockedStory("conflict", ""), false},
 		{"blocked-pipeline", approvedStory(BlockedNow, func(mr *MergeRequest, r *Request) {
 			r.Blocked = Mergeability{Class: MergeBlocked, Reason: "ci_must_pass"}
-			mr.Snapshot.Pipeline = &Pipeline{ID: 48214, Status: "failed"}
+			mr.Snapshot.Pipeline = &Pipeline{ID: 48214, Status: "failed", URL: "https://gitlab.example.com/payments/api/-/pipelines/48214"}
 		}), true},
 		{"blocked-unknown", blockedStory("brand_new_rule", "The moon is wrong."), false},
 		{"blocked-not-permitted", blockedStory(ReasonNotPermitted, "401 Unauthorized"), true},

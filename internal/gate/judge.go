@@ -33,16 +33,15 @@ type view struct {
 // judge takes in what was read: the one place where what the forge says moves
 // requests. It is pure.
 func (mr *MergeRequest) judge(v view) {
+	was := mr.Snapshot
 	mr.Opening = mr.openingAfter(v.snapshot)
+	v.snapshot.remember(was)
 	if cur := mr.Current(); cur != nil && cur.State.Open() {
 		v.snapshot.Merging = cur.awaits(v.snapshot, mr.Now)
 	}
-	v.snapshot.SeenAt, v.snapshot.Since = v.snapshot.ReadAt, v.snapshot.ReadAt
-	if was := mr.Snapshot; was != nil && was.Head == v.snapshot.Head {
-		v.snapshot.SeenAt = was.SeenAt
-		if was.State == v.snapshot.State && was.Merging.Class == v.snapshot.Merging.Class {
-			v.snapshot.Since = was.Since
-		}
+	v.snapshot.Since = v.snapshot.ReadAt
+	if was != nil && was.Head == v.snapshot.Head && was.State == v.snapshot.State && was.Merging.Class == v.snapshot.Merging.Class {
+		v.snapshot.Since = was.Since
 	}
 	mr.Snapshot = v.snapshot
 	if v.contents != nil {
@@ -58,6 +57,9 @@ func (mr *MergeRequest) judge(v view) {
 	mr.land(v.then)
 	if cur := mr.Current(); cur != nil {
 		mr.follow(cur, v)
+		if why, yes := cur.dropped(was, v.snapshot); yes {
+			mr.block(cur, why)
+		}
 		mr.recount(cur, v)
 	}
 	mr.expire()
@@ -113,16 +115,8 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 		mr.end(r, EventSuperseded, CauseReopened)
 	case v.rule == nil:
 		mr.end(r, EventWithdrawn, CauseNoRule)
-	case r.State == BlockedNow && (!r.Approve.done() || r.onlyTrying() && s.Merging.Class == MergeGo):
-		// Whether this is mended shows another try alone: see effectOf.
-	case r.State == BlockedNow && r.onlyTrying() && s.Merging.Class != MergeBlocked:
-		mr.lookAgain(soonMin, personMax)
-	case r.State == BlockedNow && s.Merging.Class != MergeBlocked && r.Blocked.Reason != ReasonAutoMergeCancelled:
-		mr.move(r, EventUnblocked)
-	case r.State == BlockedNow && s.Merging.Class == MergeBlocked && r.Blocked.Reason != ReasonAutoMergeCancelled:
-		mr.block(r, s.Merging) // perhaps by something else now; and looked at again
 	case r.State == BlockedNow:
-		mr.lookAgain(personMin, personMax)
+		mr.unblock(r, s)
 	}
 }
 
@@ -440,7 +434,7 @@ func (mr *MergeRequest) tellAuthor(r *Request) {
 	to := Recipient{ID: r.Panel.Author.ID}
 	switch r.State {
 	case BlockedNow:
-		mr.address(r, nil, KindStuck, to)
+		mr.address(r, nil, stuck(r.Blocked.Reason), to)
 	case MergedHere, Expired, Withdrawn:
 		mr.address(r, nil, KindResult, to)
 	case Rejected, Approved:

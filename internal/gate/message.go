@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -19,11 +20,16 @@ const (
 	KindAdopted MessageKind = "adopted" // a second card at the same recipient, sent by a job
 	KindNotice  MessageKind = "notice"  // tells the author that somebody was asked
 	KindResult  MessageKind = "result"  // tells the author what became of it: a message of its own, so that the phone rings
-	KindStuck   MessageKind = "stuck"   // tells the author that it is approved but blocked
+	KindStuck   MessageKind = "stuck"   // tells the author that it is approved but blocked; one for each cause: see stuck
 )
 
+// stuck is the kind of message that tells the author of this cause.
+func stuck(reason string) MessageKind { return KindStuck + MessageKind(" "+reason) }
+
+func (k MessageKind) isStuck() bool { return strings.HasPrefix(string(k), string(KindStuck)) }
+
 // follows says that such a message is kept up to date; the others are sent once.
-func (k MessageKind) follows() bool { return k == KindCard || k == KindAdopted }
+func (k MessageKind) follows() bool { return k == KindCard || k == KindAdopted || k.isStuck() }
 
 // Message is one message that mrgate sent or is about to send.
 type Message struct {

@@ -37,23 +37,48 @@ type Snapshot struct {
 	Author      User       `json:"author"`
 	Reviewers   []User     `json:"reviewers,omitempty"`
 
-	Merging    Mergeability `json:"merging"`
-	AutoMerge  bool         `json:"auto_merge,omitempty"` // the forge will merge by itself when its checks pass
-	Pipeline   *Pipeline    `json:"pipeline,omitempty"`   // only if it belongs to Head
-	Conflicts  bool         `json:"conflicts,omitempty"`
-	Unresolved bool         `json:"unresolved,omitempty"` // threads that block the merge
+	Merging     Mergeability `json:"merging"`
+	AutoMerge   bool         `json:"auto_merge,omitempty"`   // the forge will merge by itself when its checks pass
+	Pipeline    *Pipeline    `json:"pipeline,omitempty"`     // only if it belongs to Head
+	HadPipeline bool         `json:"had_pipeline,omitempty"` // some commit of it has had one, be it gone by now
+	Conflicts   bool         `json:"conflicts,omitempty"`
+	Unresolved  bool         `json:"unresolved,omitempty"` // threads that block the merge
 
 	MergeCommit CommitID  `json:"merge_commit,omitempty"`
 	MergedBy    User      `json:"merged_by,omitzero"`
 	MergedAt    time.Time `json:"merged_at,omitzero"`
 	ClosedBy    User      `json:"closed_by,omitzero"`
 
+	// Age is how old the merge request was when it was read, by the forge's clock.
+	Age time.Duration `json:"age,omitempty"`
 	// ReadAt is when the reading began, by the store's clock.
 	ReadAt time.Time `json:"read_at,omitzero"`
 	// SeenAt is when this head was first read, Since when it was first read with
 	// this State and class of Merging.
 	SeenAt time.Time `json:"seen_at,omitzero"`
 	Since  time.Time `json:"since,omitzero"`
+	// FormerPipeline is the merged-results pipeline that was seen with another
+	// head; 0: none was.
+	FormerPipeline int64 `json:"former_pipeline,omitempty"`
+}
+
+// remember takes over from an earlier reading what one alone cannot show.
+func (s *Snapshot) remember(was *Snapshot) {
+	s.SeenAt = s.ReadAt
+	if was == nil {
+		return
+	}
+	s.HadPipeline = s.HadPipeline || was.HadPipeline
+	s.FormerPipeline = was.FormerPipeline
+	switch p := was.Pipeline; {
+	case was.Head == s.Head:
+		s.SeenAt = was.SeenAt
+	case p != nil && p.MergedResults:
+		s.FormerPipeline = p.ID
+	}
+	if p := s.Pipeline; p != nil && p.MergedResults && p.ID == s.FormerPipeline {
+		s.Pipeline = nil // it ran for the head before
+	}
 }
 
 // Ready says that a request can be open for what the snapshot shows.
@@ -77,6 +102,9 @@ type Mergeability struct {
 	Class  MergeClass `json:"class"`
 	Reason string     `json:"reason"`           // GitLab's detailed_merge_status, as it came
 	Detail string     `json:"detail,omitempty"` // what the forge says besides, free text
+	// Account is mrgate's own, as the forge calls it, where Reason is about what
+	// that may not do.
+	Account string `json:"account,omitempty"`
 }
 
 // Pipeline is the newest pipeline of the head commit.
@@ -84,6 +112,9 @@ type Pipeline struct {
 	ID     int64  `json:"id"`
 	Status string `json:"status"` // GitLab's: running, success, failed, canceled, skipped, manual …
 	URL    string `json:"url,omitempty"`
+	// MergedResults: it ran on a commit that the forge made of a head and the
+	// target, and does not say of which head.
+	MergedResults bool `json:"merged_results,omitempty"`
 }
 
 // Contents is what a head commit brings: read once for each head.

@@ -27,8 +27,12 @@ const (
 	personMax = 10 * time.Minute
 	soonMin   = time.Second
 	soonMax   = time.Minute
-	// stuckAfter is how long a merge that should be possible may not happen.
+	// stuckAfter is how long a merge that should be possible may not happen, or the
+	// forge be at it.
 	stuckAfter = 5 * time.Minute
+	// tryAfter is how long the forge may say that it is still finding out, before
+	// it is told to merge all the same.
+	tryAfter = 15 * time.Second
 )
 
 // backoff is how long to wait after the tries-th failure in a row: doubling,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -57,9 +56,7 @@ func (f *Forge) Find(ctx context.Context, project string, iid int64) (gate.Ref, 
 }
 
 func (f *Forge) find(ctx context.Context, project string, iid int64) (*mergeRequest, *gogitlab.Response, error) {
-	mr := new(mergeRequest)
-	resp, err := f.call(ctx, http.MethodGet, fmt.Sprintf("projects/%s/merge_requests/%d", project, iid), nil, mr)
-	return mr, resp, err
+	return f.one(ctx, fmt.Sprintf("projects/%s/merge_requests/%d", project, iid))
 }
 
 // movedTo is the project to which GitLab redirects from the path that it had

@@ -57,7 +57,7 @@ type Forge struct {
 	log     *slog.Logger
 
 	mu   sync.Mutex
-	self int64 // the token's user; 0: not asked yet
+	self user // the token's; ID 0: not asked yet
 }
 
 var _ gate.Forge = (*Forge)(nil)
@@ -176,23 +176,28 @@ func (f *Forge) call(ctx context.Context, method, path string, opt, v any) (*gog
 	return resp, f.trouble(resp, err)
 }
 
-// me is the ID of the token's user. It is asked once.
+// me is the ID of the token's user.
 func (f *Forge) me(ctx context.Context) (int64, error) {
+	u, err := f.account(ctx)
+	return u.ID, err
+}
+
+// account is the token's user. It is asked once.
+func (f *Forge) account(ctx context.Context) (user, error) {
 	f.mu.Lock()
-	id := f.self
+	u := f.self
 	f.mu.Unlock()
-	if id != 0 {
-		return id, nil
+	if u.ID != 0 {
+		return u, nil
 	}
-	var u user
 	if _, err := f.call(ctx, http.MethodGet, "user", nil, &u); err != nil {
-		return 0, err
+		return user{}, err
 	}
 	if u.ID <= 0 {
-		return 0, errors.New("GET user: the answer has no id")
+		return user{}, errors.New("GET user: the answer has no id")
 	}
 	f.mu.Lock()
-	f.self = u.ID
+	f.self = u
 	f.mu.Unlock()
-	return u.ID, nil
+	return u, nil
 }

@@ -1,12 +1,15 @@
 package gitlab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	gogitlab "github.com/xanzy/go-gitlab"
 
 	"mrgate/internal/gate"
 )
@@ -50,6 +53,7 @@ type mergeRequest struct {
 		Status string `json:"status"`
 		WebURL string `json:"web_url"`
 	} `json:"head_pipeline"`
+	LatestBuildStartedAt *time.Time `json:"latest_build_started_at"`
 
 	MergeUser       *user      `json:"merge_user"` // who merged, or who set the auto-merge
 	MergedBy        *user      `json:"merged_by"`  // before 14.7
@@ -57,6 +61,9 @@ type mergeRequest struct {
 	ClosedBy        *user      `json:"closed_by"`
 	MergeCommitSHA  string     `json:"merge_commit_sha"`
 	SquashCommitSHA string     `json:"squash_commit_sha"`
+	CreatedAt       *time.Time `json:"created_at"`
+
+	answeredAt time.Time // by GitLab's clock
 }
 
 type user struct {
@@ -89,9 +96,27 @@ func (f *Forge) Get(ctx context.Context, ref gate.Ref) (gate.Snapshot, error) {
 }
 
 func (f *Forge) read(ctx context.Context, ref gate.Ref) (*mergeRequest, error) {
-	mr := new(mergeRequest)
-	_, err := f.call(ctx, http.MethodGet, path(ref, ""), nil, mr)
+	mr, _, err := f.one(ctx, path(ref, ""))
 	return mr, err
+}
+
+// one reads the merge request at path.
+func (f *Forge) one(ctx context.Context, path string) (*mergeRequest, *gogitlab.Response, error) {
+	mr := new(mergeRequest)
+	resp, err := f.call(ctx, http.MethodGet, path, nil, mr)
+	if err == nil {
+		mr.answeredAt = f.answeredAt(resp.Header)
+	}
+	return mr, resp, err
+}
+
+// answeredAt is when an answer was made, by the clock of who made it. Where it
+// does not say, it counts as made when it came (RFC 9110, 6.6.1).
+func (f *Forge) answeredAt(header http.Header) time.Time {
+	if at, err := http.ParseTime(header.Get("Date")); err == nil {
+		return at.UTC()
+	}
+	return f.hold.now().UTC()
 }
 
 func (f *Forge) snapshot(ref gate.Ref, mr *mergeRequest) (gate.Snapshot, error) {
@@ -105,8 +130,11 @@ func (f *Forge) snapshot(ref gate.Ref, mr *mergeRequest) (gate.Snapshot, error) 
 		Source: mr.SourceBranch, Target: mr.TargetBranch, Fork: mr.SourceProjectID != mr.TargetProjectID,
 		Author: mr.Author.user(), Merging: mr.mergeability(),
 		AutoMerge: mr.AutoMerge && state != gate.ForgeMerged && state != gate.ForgeClosed,
-		Pipeline:  mr.pipeline(ref), Conflicts: mr.HasConflicts,
+		Pipeline:  mr.pipeline(ref), HadPipeline: mr.hadPipeline(), Conflicts: mr.HasConflicts,
 		Unresolved: mr.DiscussionsResolved != nil && !*mr.DiscussionsResolved,
+	}
+	if mr.CreatedAt != nil {
+		s.Age = max(mr.answeredAt.Sub(*mr.CreatedAt), 0)
 	}
 	if s.Path == "" || s.Target == "" || s.Head == "" && s.Ready() { // none: its branch was deleted before it had a commit
 		return gate.Snapshot{}, fmt.Errorf("GitLab's answer lacks something: path %q, head %q, target %q", s.Path, s.Head, s.Target)
@@ -143,10 +171,7 @@ func forgeState(state string) (gate.ForgeState, error) {
 // text and decides nothing: it is never cleared, not even by a merge that
 // succeeds (gitlab-org/gitlab work item 33231).
 func (mr *mergeRequest) mergeability() gate.Mergeability {
-	m := gate.Mergeability{Reason: mr.DetailedMergeStatus}
-	if m.Reason == "" {
-		m.Reason = mr.MergeStatus
-	}
+	m := gate.Mergeability{Reason: oneLine(cmp.Or(mr.DetailedMergeStatus, mr.MergeStatus), 100)}
 	m.Class = class(m.Reason)
 	if mr.State == "locked" {
 		m.Class = gate.MergeSoon // a merge is under way
@@ -183,15 +208,22 @@ func (mr *mergeRequest) merged() (by gate.User, at time.Time) {
 // commit's where a push started none (skipped, or the CI file is gone;
 // sortie-ai/sortie#828). A merged-results pipeline runs on a commit that GitLab
 // makes of head and target and keeps as refs/merge-requests/N/merge: it is told
-// by that name, since the REST API does not show which head it was made of. So
-// one of the commit before is taken for the head's until the next one starts;
-// whether it suffices for a merge GitLab itself decides.
+// by that name, since the REST API does not show which head it was made of. That
+// one was seen with another head before is for gate to remember.
 func (mr *mergeRequest) pipeline(ref gate.Ref) *gate.Pipeline {
 	p := mr.HeadPipeline
 	if p == nil || p.SHA != mr.SHA && p.Ref != fmt.Sprintf("refs/merge-requests/%d/merge", ref.Number) {
 		return nil
 	}
-	return &gate.Pipeline{ID: p.ID, Status: p.Status, URL: p.WebURL}
+	return &gate.Pipeline{ID: p.ID, Status: p.Status, URL: p.WebURL, MergedResults: p.SHA != mr.SHA}
+}
+
+// hadPipeline says that some commit of the merge request has had a pipeline.
+// GitLab replaces the head pipeline and never takes it away, unless somebody
+// deletes it (MergeRequest#update_head_pipeline); when the last build started
+// stays even then (app/workers/pipeline_metrics_worker.rb).
+func (mr *mergeRequest) hadPipeline() bool {
+	return mr.HeadPipeline != nil || mr.LatestBuildStartedAt != nil
 }
 
 // projectPath is "group/project" of "group/project!7", or of the address.

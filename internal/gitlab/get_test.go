@@ -38,7 +38,7 @@ func TestGetReadsEverythingInOneCall(t *testing.T) {
 		Reviewers:  []gate.User{{ID: 32, Username: "carol", Name: "Carol"}},
 		Merging:    gate.Mergeability{Class: gate.MergeBlocked, Reason: "draft_status"},
 		Pipeline:   &gate.Pipeline{ID: got.Pipeline.ID, Status: "running", URL: got.Pipeline.URL},
-		Unresolved: true,
+		Unresolved: true, HadPipeline: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -214,7 +214,8 @@ func TestMergeClasses(t *testing.T) {
 		"conflict": gate.MergeBlocked, "need_rebase": gate.MergeBlocked, "discussions_not_resolved": gate.MergeBlocked,
 		"draft_status": gate.MergeBlocked, "not_approved": gate.MergeBlocked, "requested_changes": gate.MergeBlocked,
 		"jira_association_missing": gate.MergeBlocked, "locked_paths": gate.MergeBlocked, "locked_lfs_files": gate.MergeBlocked,
-		"not_open": gate.MergeBlocked, "title_regex": gate.MergeBlocked, "moon_phase": gate.MergeBlocked,
+		"security_policy_pipeline_check": gate.MergeBlocked,
+		"not_open":                       gate.MergeSoon, "title_regex": gate.MergeBlocked, "moon_phase": gate.MergeBlocked,
 	} {
 		s.SetBlocker(7, 1, status)
 		got, err := s.forge.Get(t.Context(), ref)

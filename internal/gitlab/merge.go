@@ -46,7 +46,14 @@ func (f *Forge) Merge(ctx context.Context, mr gate.Ref, head gate.CommitID, how 
 	if err != nil {
 		return gate.MergeResult{}, f.fail("merge", mr, err)
 	}
-	return merged(now, head, how, refused), nil
+	r := merged(now, head, how, refused)
+	if r.Why.Reason == ReasonNotPermitted {
+		// For people. Where it cannot be read, they read "the bot".
+		if account, err := f.account(ctx); err == nil {
+			r.Why.Account = account.Username
+		}
+	}
+	return r, nil
 }
 
 // merged says what became of a merge, from what the merge request is now.
@@ -66,10 +73,7 @@ func merged(now *mergeRequest, head gate.CommitID, how gate.MergeOptions, refuse
 		r.Status = gate.Scheduled
 	case refused == http.StatusUnauthorized && (now.User.CanMerge == nil || !*now.User.CanMerge):
 		r.Status = gate.Blocked
-		r.Why = gate.Mergeability{
-			Class: gate.MergeBlocked, Reason: ReasonNotPermitted,
-			Detail: fmt.Sprintf("the user of gitlab_token may not merge into %q", now.TargetBranch),
-		}
+		r.Why = gate.Mergeability{Class: gate.MergeBlocked, Reason: ReasonNotPermitted}
 	case r.Why.Class == gate.MergeBlocked:
 		r.Status = gate.Blocked
 	default:
@@ -78,6 +82,9 @@ func merged(now *mergeRequest, head gate.CommitID, how gate.MergeOptions, refuse
 		// after a push (gitlab-org/gitlab#28779), or the merge was tried and
 		// failed, and Detail may say of what.
 		r.Status = gate.Computing
+		if refused == http.StatusMethodNotAllowed {
+			r.Why.Detail = "" // nothing was tried: an older merge's error
+		}
 	}
 	return r
 }

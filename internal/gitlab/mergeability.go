@@ -19,6 +19,7 @@ func class(status string) gate.MergeClass {
 		"unchecked",                   // nobody has asked yet: reading the merge request does
 		"cannot_be_merged_recheck",    // old
 		"cannot_be_merged_rechecking", // old
+		"not_open",                    // being merged, or not as it was a moment ago: the state says what it is
 		"approvals_syncing":           // approvals were reset by a push and are being counted again
 		return gate.MergeSoon
 
@@ -39,9 +40,9 @@ func class(status string) gate.MergeClass {
 		"merge_time",            // not before a date that somebody set
 		"need_rebase",           // a rebase makes another head, which nobody has approved
 		"not_approved",
-		"not_open",
 		"policies_denied", // old
 		"requested_changes",
+		"security_policy_pipeline_check", // since 18.x; ee/app/graphql/ee/types/merge_requests/detailed_merge_status_enum.rb
 		"security_policy_violations",
 		"status_checks_must_pass",
 		"title_regex":

@@ -26,6 +26,11 @@ func (w *Words) ButtonRetry() string { return w.pick("重试", "Retry") }
 // ButtonView opens the changes.
 func (w *Words) ButtonView() string { return w.pick("查看改动", "View changes") }
 
+// ButtonPipeline opens the pipeline that is in the way.
+func (w *Words) ButtonPipeline(id int64) string {
+	return w.pick(fmt.Sprintf("查看流水线 #%d", id), fmt.Sprintf("View pipeline #%d", id))
+}
+
 // ButtonOpen opens the merge request, for its author.
 func (w *Words) ButtonOpen() string { return w.pick("打开合并请求", "Open the merge request") }
 

@@ -33,6 +33,7 @@ type fakeMR struct {
 	refs      []string
 	squashed  *bool
 	protected bool // mrgate may not merge into the target
+	opened    time.Time
 }
 
 var (
@@ -91,7 +92,7 @@ func (f *FakeForge) put(ref gate.Ref, s gate.Snapshot) {
 	if s.Author == (gate.User{}) {
 		s.Author = gate.User{ID: 11, Username: "bob", Name: "Bob Chen"}
 	}
-	mr := &fakeMR{snap: s}
+	mr := &fakeMR{snap: s, opened: time.Now().Add(-s.Age)}
 	f.mrs[ref] = mr
 	if s.Head == "" {
 		f.commit(mr)
@@ -124,7 +125,7 @@ func (f *FakeForge) rest(mr *fakeMR) {
 	s := &mr.snap
 	switch {
 	case s.State != gate.ForgeOpen:
-		s.Merging = gate.Mergeability{Class: gate.MergeBlocked, Reason: "not_open"}
+		s.Merging = gate.Mergeability{Class: gate.MergeSoon, Reason: "not_open"}
 	case s.Draft:
 		s.Merging = gate.Mergeability{Class: gate.MergeBlocked, Reason: "draft_status"}
 	case s.Conflicts:
@@ -202,6 +203,7 @@ func (f *FakeForge) Get(ctx context.Context, ref gate.Ref) (gate.Snapshot, error
 	var s gate.Snapshot
 	err := f.call(ctx, "get", ref, nil, func(mr *fakeMR) error {
 		s = mr.snap
+		s.Age = time.Since(mr.opened)
 		s.Reviewers = slices.Clone(s.Reviewers)
 		if s.Pipeline != nil {
 			p := *s.Pipeline
@@ -379,7 +381,7 @@ func (f *FakeForge) SetConflict(ref gate.Ref, conflict bool) {
 // SetPipeline implements World. Whether the project demands a green pipeline is
 // the test's to say, with SetMerging.
 func (f *FakeForge) SetPipeline(ref gate.Ref, status string) {
-	f.Edit(ref, func(s *gate.Snapshot) { s.Pipeline = &gate.Pipeline{ID: 500, Status: status} })
+	f.Edit(ref, func(s *gate.Snapshot) { s.Pipeline, s.HadPipeline = &gate.Pipeline{ID: 500, Status: status}, true })
 	if status != "success" {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"mrgate/internal/gate"
 )
@@ -104,8 +105,17 @@ func Forge(t *testing.T, setup func(t *testing.T) (gate.Forge, World)) {
 		ref := world.Open(mr)
 		world.SetPipeline(ref, "success")
 		world.Push(ref)
-		if s := get(t, forge, ref); s.Pipeline != nil {
-			t.Errorf("the pipeline of the commit before: %+v", s.Pipeline)
+		if s := get(t, forge, ref); s.Pipeline != nil || !s.HadPipeline {
+			t.Errorf("the pipeline of the commit before: %+v, %v", s.Pipeline, s.HadPipeline)
+		}
+		if s := get(t, forge, world.Open(mr)); s.Pipeline != nil || s.HadPipeline {
+			t.Errorf("never a pipeline: %+v, %v", s.Pipeline, s.HadPipeline)
+		}
+	})
+	t.Run("AgeIsSinceTheOpening", func(t *testing.T) {
+		forge, world := setup(t)
+		if s := get(t, forge, world.Open(mr)); s.Age < 0 || s.Age > time.Minute {
+			t.Errorf("just opened, it is %s old", s.Age)
 		}
 	})
 	t.Run("WhatIsNotThereIsNotFound", func(t *testing.T) {
