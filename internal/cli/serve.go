@@ -114,6 +114,7 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 		return err
 	}
 	log.Info("mrgate "+version(), "db", db, "gitlab", cfg.GitLabURL, "feishu", cfg.FeishuURL, "policy", cfg.Policy.Hash()[:12], "rules", len(cfg.Policy.Rules))
+	warn(log, cfg.Warnings())
 
 	// The server ends first, so that what it has acknowledged can still be
 	// worked on.
@@ -148,20 +149,28 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 // reload puts the policy in force that the config file now holds. A bad one is
 // refused, and the one before stays.
 func reload(ctx context.Context, cfg *config.Config, g *gate.Gate, log *slog.Logger) {
-	p, others, err := cfg.ReloadPolicy()
+	file, others, err := cfg.Reload()
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			log.Error("the policy was not read again; the one before stays in force", "err", strings.TrimSpace(line))
 		}
 		return
 	}
-	if err := g.SetPolicy(ctx, p); err != nil {
+	if err := g.SetPolicy(ctx, file.Policy); err != nil {
 		return // mrgate ends
 	}
-	log.Info("the policy was read again", "file", cfg.File, "policy", p.Hash()[:12], "rules", len(p.Rules))
+	log.Info("the policy was read again", "file", cfg.File, "policy", file.Policy.Hash()[:12], "rules", len(file.Policy.Rules))
+	warn(log, file.Warnings)
 	if len(others) > 0 {
 		log.Warn("of the config file only the policy was read again; for what else has changed in it, start mrgate again",
 			"settings", strings.Join(others, ", "))
+	}
+}
+
+// warn says what is probably not meant in the policy.
+func warn(log *slog.Logger, warnings []config.Problem) {
+	for _, w := range warnings {
+		log.Warn("the policy is probably not as it is meant", "where", w.String())
 	}
 }
 

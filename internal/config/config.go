@@ -78,17 +78,19 @@ type Config struct {
 	By      string
 	Timeout time.Duration
 
-	JSON   bool
-	Verify bool
-	Check  string
-	States []string
-	Since  time.Duration // 0: always
-	Older  time.Duration // 0: however young
-	Who    string        // an identity or a name; see DefineWho
-	Limit  int64         // 0: all
+	JSON         bool
+	Verify       bool
+	Check        string
+	TargetBranch string
+	At           string // a moment or a day, as it was written
+	States       []string
+	Since        time.Duration // 0: always
+	Older        time.Duration // 0: however young
+	Who          string        // an identity or a name; see DefineWho
+	Limit        int64         // 0: all
 
 	found   bool              // the file was found, not named
-	read    *file             // what stood in it; nil: there was none
+	read    *File             // what stood in it; nil: there was none
 	origins map[string]string // of every setting that is not at its default
 }
 
@@ -125,7 +127,8 @@ func Load(opts LoadOptions) (*Config, error) {
 			_, _ = fmt.Fprintln(opts.Stderr, "mrgate: warning: "+warning)
 		}
 	}
-	if l.flags["config"] != nil {
+	// A file that is to be checked stands in for the config file.
+	if l.flags["config"] != nil && (l.flags["check"] == nil || len(l.flags["check"].texts) == 0 && env["MRGATE_CHECK"] == "") {
 		l.readFile(opts.Dir)
 	}
 	for _, s := range settings {
@@ -151,23 +154,31 @@ func (c *Config) Origin(name string) string {
 	return "default"
 }
 
-// ReloadPolicy reads the policy of the same file again, under the same terms. It
-// also names the other settings in the file that are not what they were. The
-// Config stays as it is: the caller decides what to do with the new policy.
-func (c *Config) ReloadPolicy() (p *policy.Policy, others []string, err error) {
+// Warnings says what is probably not meant in the policy of the config file.
+func (c *Config) Warnings() []Problem {
+	if c.read == nil {
+		return nil
+	}
+	return c.read.Warnings
+}
+
+// Reload reads the config file again, under the same terms. It also names the
+// settings beside the policy that are not what they were. The Config stays as it
+// is: the caller decides what to do with the new policy.
+func (c *Config) Reload() (now *File, others []string, err error) {
 	if c.read == nil {
 		return nil, nil, wrong([]Problem{{Text: "no config file was read at the start; name one with --config, and start again"}})
 	}
-	now, problems := readRules(c.File, c.found)
+	f, problems := readRules(c.File, c.found)
 	if len(problems) > 0 {
 		return nil, nil, wrong(problems)
 	}
 	for _, s := range Settings() {
-		if !slices.Equal(c.read.values[s.Name].texts, now.values[s.Name].texts) {
+		if !slices.Equal(c.read.values[s.Name].texts, f.values[s.Name].texts) {
 			others = append(others, s.Name)
 		}
 	}
-	return now.policy, others, nil
+	return f, others, nil
 }
 
 // loader carries what Load works on.
@@ -175,7 +186,7 @@ type loader struct {
 	config   *Config
 	env      environ
 	flags    map[string]*given // the command's settings
-	file     *file
+	file     *File
 	problems []Problem
 }
 
@@ -207,7 +218,7 @@ func (l *loader) readFile(dir string) {
 		l.problems = append(l.problems, problems...)
 		return
 	}
-	l.file, c.read, c.Policy = f, f, f.policy
+	l.file, c.read, c.Policy = f, f, f.Policy
 }
 
 // resolve sets one setting from the first source that has it.

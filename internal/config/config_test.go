@@ -193,13 +193,13 @@ func TestReloadKeepsTheTerms(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, c.File, strings.Replace(rules, "alice", "carol", 1))
-	p, _, err := c.ReloadPolicy()
-	if err != nil || p.Rules[0].Approvers[0].Value != "carol@example.com" || c.Policy.Rules[0].Approvers[0].Value != "alice@example.com" {
-		t.Errorf("reloaded %+v, %v", p, err)
+	now, _, err := c.Reload()
+	if err != nil || now.Policy.Rules[0].Approvers[0].Value != "carol@example.com" || c.Policy.Rules[0].Approvers[0].Value != "alice@example.com" {
+		t.Errorf("reloaded %+v, %v", now, err)
 	}
 	for _, bad := range []string{rules + "gitlab_url: https://evil.example\n", "rules: 1\n", ""} {
 		write(t, c.File, bad)
-		if _, _, err := c.ReloadPolicy(); err == nil {
+		if _, _, err := c.Reload(); err == nil {
 			t.Errorf("reloads %q", bad)
 		}
 	}
@@ -207,7 +207,7 @@ func TestReloadKeepsTheTerms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := none.ReloadPolicy(); err == nil {
+	if _, _, err := none.Reload(); err == nil {
 		t.Error("reloads without a file")
 	}
 }
@@ -223,9 +223,9 @@ func TestReloadNamesTheOtherSettingsThatChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, c.File, rules+"gitlab_url: https://one.example\ngitlab_token: glpat-two\ndb: other.db\nlocale: en\n")
-	p, others, err := c.ReloadPolicy()
-	if want := []string{"gitlab_token", "listen", "db"}; err != nil || !slices.Equal(others, want) || p.Locale != "en" {
-		t.Errorf("changed %v, want %v; %+v, %v", others, want, p, err)
+	now, others, err := c.Reload()
+	if want := []string{"gitlab_token", "listen", "db"}; err != nil || !slices.Equal(others, want) || now.Policy.Locale != "en" {
+		t.Errorf("changed %v, want %v; %+v, %v", others, want, now, err)
 	}
 	if s := fmt.Sprintf("%v %+v", c, *c); strings.Contains(s, "glpat-one") {
 		t.Errorf("the Config shows a secret: %s", s)

@@ -18,9 +18,11 @@ const DefaultFile = "mrgate.yaml"
 // maxProblems is how many are told of one file: a screenful.
 const maxProblems = 20
 
-// file is a config file that was read and is good.
-type file struct {
-	policy *policy.Policy
+// File is a config file that was read and is good.
+type File struct {
+	Policy   *policy.Policy
+	Warnings []Problem // what is probably not meant
+
 	values map[string]fileValue // by the setting's name
 }
 
@@ -33,7 +35,7 @@ type fileValue struct {
 // readFile reads a config file. One that was merely found, in what may be
 // somebody's repository, holds the policy and nothing else: it must not say
 // where tokens are sent, or which.
-func readFile(name string, found bool) (*file, []Problem) {
+func readFile(name string, found bool) (*File, []Problem) {
 	data, err := readAll(name, maxFile+1)
 	if err != nil {
 		return nil, []Problem{{File: name, Text: fmt.Sprintf("cannot be read: %v; check the name and who may read it", err)}}
@@ -43,7 +45,7 @@ func readFile(name string, found bool) (*file, []Problem) {
 
 // parseFile judges the whole file: also settings of other commands than the one
 // that runs.
-func parseFile(name string, data []byte, found bool) (*file, []Problem) {
+func parseFile(name string, data []byte, found bool) (*File, []Problem) {
 	root, problems := parseTree(name, data)
 	if len(problems) > 0 {
 		return nil, fewer(name, problems)
@@ -54,7 +56,7 @@ func parseFile(name string, data []byte, found bool) (*file, []Problem) {
 	if root.shape != mapping {
 		return nil, []Problem{{name, root.line, root.column, "the file is no mapping; write keys such as rules: at the left edge"}}
 	}
-	f := &file{values: map[string]fileValue{}}
+	f := &File{values: map[string]fileValue{}}
 	settings := Settings()
 	known := policyKeys()
 	for _, s := range settings {
@@ -84,11 +86,11 @@ func parseFile(name string, data []byte, found bool) (*file, []Problem) {
 		problems = append(problems, at)
 	}
 	var more []Problem
-	f.policy, more = decodePolicy(name, root)
+	f.Policy, more = decodePolicy(name, root)
 	problems = append(problems, more...)
-	for i := range f.policy.Rules {
-		f.policy.Rules[i].Approvers = distinct(f.policy.Rules[i].Approvers)
-		f.policy.Rules[i].CardsTo = distinct(f.policy.Rules[i].CardsTo)
+	for i := range f.Policy.Rules {
+		f.Policy.Rules[i].Approvers = distinct(f.Policy.Rules[i].Approvers)
+		f.Policy.Rules[i].CardsTo = distinct(f.Policy.Rules[i].CardsTo)
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		if a.Line != b.Line {
@@ -96,6 +98,12 @@ func parseFile(name string, data []byte, found bool) (*file, []Problem) {
 		}
 		return a.Column - b.Column
 	})
+	if len(problems) == 0 {
+		for _, w := range f.Policy.Warnings() {
+			line, column := locate(root, w.Path)
+			f.Warnings = append(f.Warnings, Problem{name, line, column, w.Text})
+		}
+	}
 	return f, fewer(name, problems)
 }
 
@@ -109,7 +117,7 @@ func fewer(name string, problems []Problem) []Problem {
 }
 
 // setting takes one setting from the file, and tries whether it can be read.
-func (f *file) setting(s Setting, name string, e entry) (Problem, bool) {
+func (f *File) setting(s Setting, name string, e entry) (Problem, bool) {
 	at := Problem{File: name, Line: e.value.line, Column: e.value.column}
 	var texts []string
 	switch e.value.shape {
@@ -156,20 +164,20 @@ func complaint(s Setting, where string, texts []string, err error) string {
 	return fmt.Sprintf("%s: %s %v", where, quote(value), err)
 }
 
-// LoadPolicyFile reads the policy from a config file that somebody named. All
-// of the file is judged; the error is an *Error, also if it holds no rule.
-func LoadPolicyFile(name string) (*policy.Policy, error) {
+// Check reads a config file that somebody named, and nothing else. All of the
+// file is judged; the error is an *Error, also if it holds no rule.
+func Check(name string) (*File, error) {
 	f, problems := readRules(name, false)
 	if len(problems) > 0 {
 		return nil, wrong(problems)
 	}
-	return f.policy, nil
+	return f, nil
 }
 
 // readRules reads a config file that has to hold rules.
-func readRules(name string, found bool) (*file, []Problem) {
+func readRules(name string, found bool) (*File, []Problem) {
 	f, problems := readFile(name, found)
-	if len(problems) == 0 && len(f.policy.Rules) == 0 {
+	if len(problems) == 0 && len(f.Policy.Rules) == 0 {
 		problems = []Problem{{File: name, Text: "holds no rules; add rules: with at least one"}}
 	}
 	return f, problems
@@ -181,7 +189,7 @@ func ParsePolicy(text string) (*policy.Policy, error) {
 	if len(problems) > 0 {
 		return nil, wrong(problems)
 	}
-	return f.policy, nil
+	return f.Policy, nil
 }
 
 // readAll reads a file up to limit bytes; its error lacks the name, which the

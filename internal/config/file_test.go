@@ -130,17 +130,18 @@ func TestGoodFilesAreRead(t *testing.T) {
 			t.Errorf("%s: %v", name, wrong(problems))
 			continue
 		}
-		if !reflect.DeepEqual(f.policy, want) {
-			t.Errorf("%s:\n got %s\nwant %s", name, f.policy.Text(), want.Text())
+		if !reflect.DeepEqual(f.Policy, want) {
+			t.Errorf("%s:\n got %s\nwant %s", name, f.Policy.Text(), want.Text())
 		}
 	}
 }
 
 func TestExampleInTestdataIsGood(t *testing.T) {
-	p, err := LoadPolicyFile("../../testdata/mrgate.yaml")
-	if err != nil {
-		t.Fatal(err)
+	file, err := Check("../../testdata/mrgate.yaml")
+	if err != nil || len(file.Warnings) > 0 {
+		t.Fatal(err, file)
 	}
+	p := file.Policy
 	rule := p.Match(policy.ProjectRef{ID: 1, Path: "acme/webhook"}, "main")
 	if rule == nil || rule.Name != "production" || len(rule.Approvers) != 2 || p.Locale != policy.LocaleEN {
 		t.Errorf("rule %+v of\n%s", rule, p.Text())
@@ -171,16 +172,16 @@ func TestDigitsStayAsWritten(t *testing.T) {
 
 func TestPolicyTextReadsBackAsTheSamePolicy(t *testing.T) {
 	for _, name := range []string{"testdata/good/full.yaml", "testdata/good/least.yaml", "../../testdata/mrgate.yaml"} {
-		p, err := LoadPolicyFile(name)
+		f, err := Check(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		read, err := ParsePolicy(p.Text())
+		p, err := ParsePolicy(f.Policy.Text())
 		if err != nil {
-			t.Fatalf("%s: %v in\n%s", name, err, p.Text())
+			t.Fatalf("%s: %v in\n%s", name, err, f.Policy.Text())
 		}
-		if read.Hash() != p.Hash() || !reflect.DeepEqual(read, p) {
-			t.Errorf("%s: reads back as\n%s", name, read.Text())
+		if p.Hash() != f.Policy.Hash() || !reflect.DeepEqual(p, f.Policy) {
+			t.Errorf("%s: reads back as\n%s", name, p.Text())
 		}
 	}
 	if _, err := ParsePolicy("rules: 7"); err == nil {
@@ -188,7 +189,7 @@ func TestPolicyTextReadsBackAsTheSamePolicy(t *testing.T) {
 	}
 }
 
-func TestLoadPolicyFileWantsRules(t *testing.T) {
+func TestCheckWantsRules(t *testing.T) {
 	dir := t.TempDir()
 	for name, want := range map[string]string{
 		"none.yaml":    "cannot be read: no such file or directory; check the name and who may read it",
@@ -208,7 +209,7 @@ func TestLoadPolicyFileWantsRules(t *testing.T) {
 		case "wrong.yaml":
 			write(t, path, strings.Repeat("a:\n", 1001))
 		}
-		_, err := LoadPolicyFile(path)
+		_, err := Check(path)
 		var bad *Error
 		if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), path+":") || !strings.HasSuffix(err.Error(), ": "+want) {
 			t.Errorf("%s: %v", name, err)
@@ -253,11 +254,11 @@ func FuzzConfig(f *testing.F) {
 		if len(problems) > 0 {
 			return
 		}
-		again, problems := parseFile("text.yaml", []byte(got.policy.Text()), true)
+		again, problems := parseFile("text.yaml", []byte(got.Policy.Text()), true)
 		if len(problems) > 0 {
-			t.Fatalf("its text is refused: %v\n%s", problems, got.policy.Text())
+			t.Fatalf("its text is refused: %v\n%s", problems, got.Policy.Text())
 		}
-		if a, b := fmt.Sprint(again.policy.Text()), fmt.Sprint(got.policy.Text()); a != b {
+		if a, b := fmt.Sprint(again.Policy.Text()), fmt.Sprint(got.Policy.Text()); a != b {
 			t.Fatalf("its text reads back differently:\n%s\n%s", a, b)
 		}
 	})

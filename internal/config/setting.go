@@ -106,6 +106,8 @@ func Settings() []Setting {
 		{Name: "json", Usage: "print JSON", field: flag(func(c *Config) *bool { return &c.JSON })},
 		{Name: "verify", Usage: "check that no entry of the log was changed or removed", field: flag(func(c *Config) *bool { return &c.Verify })},
 		{Name: "check", Usage: "config file to check offline", field: text("file", func(c *Config) *string { return &c.Check })},
+		{Name: "target_branch", Usage: "target branch", field: text("branch", func(c *Config) *string { return &c.TargetBranch })},
+		{Name: "at", Usage: "moment or day, as in 2026-10-01T12:00:00Z or 2026-10-01", field: text("time", func(c *Config) *string { return &c.At })},
 		{Name: "state", Usage: "only requests in this state; repeats", Many: true, field: func(c *Config) value { return listValue{&c.States, "state"} }},
 		{Name: "since", Usage: "only what happened in this last time", field: func(c *Config) value { return durationValue{to: &c.Since} }},
 		{Name: "older_than", Usage: "only requests that were opened longer ago", field: func(c *Config) value { return durationValue{to: &c.Older} }},

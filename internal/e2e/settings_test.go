@@ -39,6 +39,9 @@ func TestSettingsMistakes(t *testing.T) {
 		"plain http":            {[]string{"MRGATE_GITLAB_URL=http://gitlab.example.com"}, []string{"decide", "--approve", "1", "--config", w.config}, []string{"MRGATE_GITLAB_URL", "http://gitlab.example.com", "https"}},
 		"a secret twice":        {[]string{"MRGATE_GITLAB_TOKEN_FILE=" + w.config}, []string{"decide", "--approve", "1", "--config", w.config}, []string{"MRGATE_GITLAB_TOKEN_FILE"}},
 		"a secret's file":       {[]string{"MRGATE_GITLAB_TOKEN=", "MRGATE_GITLAB_TOKEN_FILE=/nowhere"}, []string{"decide", "--approve", "1", "--config", w.config}, []string{"MRGATE_GITLAB_TOKEN_FILE", "/nowhere"}},
+		"rules without a file":  {nil, []string{"rules"}, []string{"rules", "--config"}},
+		"a bad moment":          {nil, []string{"rules", "--config", w.config, "--at", "yesterday"}, []string{"--at", "yesterday", "2026-10-01"}},
+		"a check and more":      {nil, []string{"rules", "--check", w.config, "--project", "a/b"}, []string{"--check", "--project"}},
 		"a bad duration":        {nil, []string{"decide", "--approve", "1", "--config", w.config, "--timeout", "soon"}, []string{"--timeout", "soon"}},
 		"no such config":        {nil, []string{"decide", "--approve", "1", "--config", "/nowhere.yaml"}, []string{"/nowhere.yaml"}},
 		"an unknown key":        {nil, []string{"decide", "--approve", "1", "--config", file("unknown.yaml", policyText+"aprovers: []\n")}, []string{"unknown.yaml:10:1", "aprovers"}},
@@ -93,7 +96,7 @@ func TestUnknownVariableIsAWarning(t *testing.T) {
 
 func TestHelpOfEveryCommandHasExamples(t *testing.T) {
 	w := newWorld(t)
-	for _, command := range []string{"notify", "serve-callback", "serve", "decide", "list", "show", "log", "version"} {
+	for _, command := range []string{"notify", "serve-callback", "serve", "decide", "list", "show", "log", "rules", "version"} {
 		r := w.run(nil, command, "--help")
 		if r.code != 0 || !strings.Contains(r.stdout, "Examples:") || r.stderr != "" {
 			t.Errorf("%s --help: %+v", command, r)
@@ -108,7 +111,7 @@ func TestHelpOfEveryCommandHasExamples(t *testing.T) {
 
 func TestWhereThereIsNoDatabase(t *testing.T) {
 	w := newWorld(t)
-	for _, args := range [][]string{{"list"}, {"show", "1"}, {"log"}} {
+	for _, args := range [][]string{{"list"}, {"show", "1"}, {"log"}, {"rules", "--at", "2026-10-01"}} {
 		r := w.run(nil, append(args, "--db", w.db)...)
 		if r.code != 1 || !strings.Contains(r.stderr, w.db) || strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
 			t.Errorf("%v: %+v", args, r)

@@ -194,18 +194,18 @@ func (g *Gate) covering(ctx context.Context, ref Ref, s *Snapshot) (*policy.Rule
 	if s.MergedAt.IsZero() {
 		return now, nil
 	}
-	hash, text, err := g.store.PolicyAt(ctx, s.MergedAt)
+	then, err := g.store.PolicyAt(ctx, s.MergedAt)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read the policy at %s: %w", s.MergedAt, err)
-	case hash == "":
+	case then.Hash == "":
 		return nil, nil // there was no gate yet
-	case hash == rules.hash || g.earlier == nil:
+	case then.Hash == rules.hash || g.earlier == nil:
 		return now, nil
 	}
-	p, err := g.earlier(text)
+	p, err := g.earlier(then.Text)
 	if err != nil {
-		g.log.Warn("an earlier policy cannot be read any more; the one in force stands for it", "policy", hash, "err", err)
+		g.log.Warn("an earlier policy cannot be read any more; the one in force stands for it", "policy", then.Hash, "err", err)
 		return now, nil
 	}
 	return p.Match(project, s.Target), nil

@@ -47,9 +47,9 @@ type Store interface {
 	// InForce is the hash of the policy that Policy noted last; "": none was.
 	InForce(ctx context.Context) (string, error)
 
-	// PolicyAt is the policy that was in force at the time: its hash and its text;
-	// both "": none was yet.
-	PolicyAt(ctx context.Context, at time.Time) (hash, text string, err error)
+	// PolicyAt is the policy that was in force at the time; the zero Noted: none
+	// was yet.
+	PolicyAt(ctx context.Context, at time.Time) (Noted, error)
 
 	// People gives what is known of the identities; what is unknown is missing.
 	People(ctx context.Context, ids []policy.Identity) (map[policy.Identity]Known, error)
@@ -57,6 +57,14 @@ type Store interface {
 	Learn(ctx context.Context, people map[policy.Identity]Person, keep time.Duration) error
 
 	Close() error
+}
+
+// Noted is a policy as Store.Policy noted it.
+type Noted struct {
+	Hash  string
+	Text  string    // as policy.Policy.Text gives it
+	Since time.Time // when it came into force
+	Until time.Time // when another one did; zero: it still is in force
 }
 
 // Known is what the directory said of somebody, and whether that is too old.

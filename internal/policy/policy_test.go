@@ -374,3 +374,84 @@ func FuzzIdentity(f *testing.F) {
 		}
 	})
 }
+
+func TestConsiderSaysHowEachRuleFares(t *testing.T) {
+	p := with(
+		rule("one", on("payments/api 47", "release/*")),
+		rule("ids", on("48", "main")),
+		rule("all", on("**", "main")),
+		rule("never", on("payments/*", "**")),
+	)
+	for _, tc := range []struct {
+		project ProjectRef
+		target  string
+		want    string
+	}{
+		{ProjectRef{47, "payments/api"}, "main", "1 one project, 2 ids target, 3 all project target"},
+		{ProjectRef{0, "payments/api"}, "main", "1 one project, 2 ids target unsure, 3 all project target"},
+		{ProjectRef{47, ""}, "release/1", "1 one project target"},
+		{ProjectRef{9, ""}, "release/1", "1 one target unsure, 2 ids, 3 all project, 4 never target unsure"},
+		{ProjectRef{0, "other/x"}, "dev", "1 one unsure, 2 ids unsure, 3 all project, 4 never target"},
+	} {
+		var got []string
+		for _, c := range p.Consider(tc.project, tc.target) {
+			s := fmt.Sprintf("%d %s", c.Place, c.Rule.Name)
+			if c.Project {
+				s += " project"
+			}
+			if c.Target {
+				s += " target"
+			}
+			if c.Unsure {
+				s += " unsure"
+			}
+			got = append(got, s)
+		}
+		if s := strings.Join(got, ", "); s != tc.want {
+			t.Errorf("Consider(%v, %q) = %s, want %s", tc.project, tc.target, s, tc.want)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	known := func(rules ...Rule) *Policy {
+		p := with(rules...)
+		p.UserEmail = "{username}@example.com"
+		return p
+	}
+	one := func(r *Rule) { r.Approvers = r.Approvers[:1] }
+	self := func(r *Rule) { r.AllowSelfApproval = true }
+	cards := func(n int, to ...Identity) func(*Rule) {
+		return func(r *Rule) { r.Required, r.CardsTo = n, to }
+	}
+	all := func(r *Rule) { r.Required = 2 }
+	three := func(r *Rule) { r.Approvers = append(r.Approvers, email("dave")) }
+	group := Identity{KindGroup, "oc_1"}
+	for name, tc := range map[string]struct {
+		policy *Policy
+		want   []string // at what
+	}{
+		"good":                        {known(rule("r")), nil},
+		"nobody knows the author":     {with(rule("r")), []string{"rules 0"}},
+		"and nobody has to":           {with(rule("r", self)), nil},
+		"one approver":                {known(rule("r", one)), []string{"rules 0 approvers"}},
+		"one approver may do it all":  {known(rule("r", one, self)), nil},
+		"all are required":            {known(rule("r"), rule("s", on("a/b", "main"), all)), []string{"rules 1 required"}},
+		"cards to a group":            {known(rule("r", cards(1, group))), nil},
+		"cards to an approver":        {known(rule("r", cards(1, email("alice")))), nil},
+		"cards to others":             {known(rule("r", cards(1, email("erin")))), []string{"rules 0 cards_to"}},
+		"cards to too few":            {known(rule("r", three, cards(2, email("alice"), email("erin")))), []string{"rules 0 cards_to"}},
+		"cards to too few, and group": {known(rule("r", three, cards(2, email("alice"), group))), nil},
+	} {
+		if problems := tc.policy.Validate(); len(problems) > 0 {
+			t.Fatalf("%s: %v", name, problems)
+		}
+		var got []string
+		for _, w := range tc.policy.Warnings() {
+			got = append(got, strings.Join(w.Path, " "))
+		}
+		if !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s: warnings at %q, want %q", name, got, tc.want)
+		}
+	}
+}

@@ -66,6 +66,30 @@ func (s *Store) Policy(ctx context.Context, hash, text string) error {
 	return nil
 }
 
+// PolicyAt is the policy that was in force at the time; the zero Noted: none was yet.
+func (s *Store) PolicyAt(ctx context.Context, at time.Time) (gate.Noted, error) {
+	var noted gate.Noted
+	err := s.read(ctx, func(ctx context.Context, r *session) error {
+		var since, until int64
+		err := r.get(ctx, `
+			SELECT hash, text, since, COALESCE((SELECT next.since FROM policy AS next WHERE next.id > this.id ORDER BY next.id LIMIT 1), 0)
+			FROM policy AS this WHERE since <= ?1 ORDER BY id DESC LIMIT 1`,
+			[]any{at.UnixMilli()}, &noted.Hash, &noted.Text, &since, &until)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		noted.Since = time.UnixMilli(since).UTC()
+		if until != 0 {
+			noted.Until = time.UnixMilli(until).UTC()
+		}
+		return err
+	})
+	if err != nil {
+		return gate.Noted{}, fmt.Errorf("read policy: %w", err)
+	}
+	return noted, nil
+}
+
 // InForce is the hash of the policy that Policy noted last; "": none was.
 func (s *Store) InForce(ctx context.Context) (hash string, err error) {
 	err = s.read(ctx, func(ctx context.Context, r *session) error {
@@ -79,21 +103,4 @@ func (s *Store) InForce(ctx context.Context) (hash string, err error) {
 		return "", fmt.Errorf("read policy: %w", err)
 	}
 	return hash, nil
-}
-
-// PolicyAt is the policy that was in force at the time: its hash and its text;
-// both "": none was yet.
-func (s *Store) PolicyAt(ctx context.Context, at time.Time) (hash, text string, err error) {
-	err = s.read(ctx, func(ctx context.Context, r *session) error {
-		err := r.get(ctx, `SELECT hash, text FROM policy WHERE since <= ?1 ORDER BY since DESC, id DESC LIMIT 1`,
-			[]any{at.UnixMilli()}, &hash, &text)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
-		return "", "", fmt.Errorf("read policy: %w", err)
-	}
-	return hash, text, nil
 }

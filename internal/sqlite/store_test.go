@@ -585,7 +585,7 @@ func TestPlans(t *testing.T) {
 	_, claimErr := s.Claim(ctx, "token", 1, time.Minute)
 	_, _, dueErr := s.NextDue(ctx)
 	_, peopleErr := s.People(ctx, []policy.Identity{id})
-	_, _, policyErr := s.PolicyAt(ctx, time.Now())
+	_, policyErr := s.PolicyAt(ctx, time.Now())
 	if err := errors.Join(peekErr, claimErr, dueErr, peopleErr, policyErr,
 		s.Policy(ctx, "other", "text"), s.Learn(ctx, map[policy.Identity]gate.Person{id: {}}, time.Hour)); err != nil {
 		t.Fatal(err)

@@ -731,27 +731,33 @@ func testNextDue(s *tried) {
 }
 
 func testPolicyAt(s *tried) {
-	at := func(want string, at time.Time) {
+	began := time.Now().UTC().Truncate(time.Millisecond)
+	at := func(d time.Duration) gate.Noted {
 		s.t.Helper()
-		hash, text, err := s.PolicyAt(s.t.Context(), at)
-		if err != nil || hash != want || text != map[bool]string{true: "text of " + want}[want != ""] {
-			s.t.Errorf("at %s: %q, %q, %v; want %q", at, hash, text, err, want)
+		noted, err := s.PolicyAt(s.t.Context(), began.Add(d))
+		if err != nil {
+			s.t.Fatalf("policy at %s: %v", d, err)
 		}
+		return noted
 	}
-	began := time.Now()
-	at("", began)
-	for _, hash := range []string{"one", "two", "one"} { // each for an hour
-		if err := s.Policy(s.t.Context(), hash, "text of "+hash); err != nil {
-			s.t.Fatalf("policy: %v", err)
+	time.Sleep(time.Hour)
+	note := func(hash string) {
+		s.t.Helper()
+		if err := s.Policy(s.t.Context(), hash, "the text of "+hash); err != nil {
+			s.t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
 	}
-	at("", began.Add(-time.Millisecond))
-	at("one", began)
-	at("one", began.Add(time.Hour-time.Millisecond))
-	at("two", began.Add(time.Hour))
-	at("one", began.Add(2*time.Hour))
-	at("one", time.Now().Add(time.Hour))
+	for _, hash := range []string{"one", "one", "two", "one"} { // noted after 1, 2, 3 and 4 hours
+		note(hash)
+	}
+	equal(s.t, "before the first", at(time.Hour-time.Millisecond), gate.Noted{})
+	first := gate.Noted{Hash: "one", Text: "the text of one", Since: began.Add(time.Hour), Until: began.Add(3 * time.Hour)}
+	equal(s.t, "as it came into force", at(time.Hour), first)
+	equal(s.t, "noted again", at(150*time.Minute), first)
+	equal(s.t, "just before the next", at(3*time.Hour-time.Millisecond), first)
+	equal(s.t, "the next", at(3*time.Hour), gate.Noted{Hash: "two", Text: "the text of two", Since: began.Add(3 * time.Hour), Until: began.Add(4 * time.Hour)})
+	equal(s.t, "the one that came back, in days to come", at(1000*time.Hour), gate.Noted{Hash: "one", Text: "the text of one", Since: began.Add(4 * time.Hour)})
 }
 
 func testPolicy(s *tried) {
