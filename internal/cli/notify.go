@@ -40,6 +40,10 @@ click on such a card has the listener look at GitLab and turn the card into its
 own; by default the person then decides on that. Run again within an hour, it
 sends only what is missing.
 
+After a request has expired, or was sent back with the merge request left open,
+nobody is asked about the same commit again until somebody says so: the author, by
+the button on the message about it, or --again, which sends new cards.
+
 With --dry-run nothing is sent: it prints, as one JSON object, the request and
 every message with its recipient, and touches no network (but to read --mr).`,
 		Example: `  # In a job of a merge request pipeline
@@ -48,11 +52,14 @@ every message with its recipient, and touches no network (but to read --mr).`,
   # By hand
   mrgate notify --project payments/api --mr 7 --approver alice@example.com
 
+  # Once more, after it expired
+  mrgate notify --again --project payments/api --mr 7 --config mrgate.yaml
+
   # What would be sent for this webhook body?
   mrgate notify --dry-run --event merge_request.json --config mrgate.yaml`,
 		Args: cobra.NoArgs,
 	}
-	config.Define(cmd.Flags(), "config", "event", "project", "mr", "approver", "dry_run",
+	config.Define(cmd.Flags(), "config", "event", "project", "mr", "approver", "again", "dry_run",
 		"gitlab_url", "gitlab_token", "gitlab_ca_file", "feishu_url", "feishu_app_id", "feishu_app_secret")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := env.load(cmd)
@@ -92,6 +99,7 @@ func (env *Environment) notify(ctx context.Context, cfg *config.Config, p *polic
 	if err != nil {
 		return err
 	}
+	asking.Again = cfg.Again
 	if cfg.DryRun {
 		mr, letters, ok := gate.Preview(p, asking, asNamed, time.Now())
 		if !ok {

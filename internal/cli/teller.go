@@ -133,6 +133,8 @@ func (t *teller) tell(ctx context.Context, e gate.Entry) string {
 		said = told(e, func(d gate.MessageData) string { return t.message(ctx, e.Request, d) })
 	case gate.EntryPolicy:
 		said = told(e, policyChanged)
+	case gate.EntryAgain:
+		said = told(e, t.askedAgain)
 	}
 	return cmp.Or(said, clean(string(e.Data))) // of a version to come
 }
@@ -144,6 +146,17 @@ func told[T any](e gate.Entry, tell func(T) string) string {
 		return ""
 	}
 	return tell(data)
+}
+
+func (t *teller) askedAgain(d gate.AgainData) string {
+	switch {
+	case d.At.IsZero():
+		return ""
+	case d.By.ID == "":
+		return "a job asked again"
+	}
+	t.name(d.By)
+	return clean(cmp.Or(d.By.Name, d.By.ID)) + " asked again"
 }
 
 func (t *teller) opened(d gate.OpenedData) string {

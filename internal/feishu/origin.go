@@ -2,6 +2,7 @@ package feishu
 
 import (
 	"strconv"
+	"time"
 
 	"mrgate/internal/gate"
 )
@@ -14,6 +15,9 @@ func addOrigin(value node, o *gate.Origin) {
 	}
 	value["f"], value["h"], value["t"] = o.Ref.Forge, string(o.Head), o.Target
 	value["p"], value["n"] = strconv.FormatInt(o.Ref.Project, 10), strconv.FormatInt(o.Ref.Number, 10)
+	if !o.Again.IsZero() {
+		value["again"] = strconv.FormatInt(o.Again.UnixMilli(), 10)
+	}
 }
 
 // originOf reads it from a click; nil: the card says nothing of the kind.
@@ -32,6 +36,13 @@ func originOf(value map[string]any) *gate.Origin {
 	}
 	if o.Ref.Forge == "" || o.Head == "" || o.Target == "" {
 		return nil
+	}
+	if again := text(value, "again"); again != "" {
+		ms, err := strconv.ParseInt(again, 10, 64)
+		if err != nil || ms <= 0 {
+			return nil
+		}
+		o.Again = time.UnixMilli(ms).UTC()
 	}
 	return o
 }

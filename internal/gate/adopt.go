@@ -41,6 +41,9 @@ func (g *Gate) adopt(ctx context.Context, c Click) Answer {
 		}
 		mr.Claims = append(mr.Claims, claim)
 		mr.tell(nil, claim.became(BecameChecking, "", g.words().ToastChecking()))
+		if !c.Origin.Again.IsZero() {
+			mr.askAgain(AgainData{At: c.Origin.Again, Evidence: claim.Evidence})
+		}
 		mr.look()
 		mr.arrive(true)
 		return nil
@@ -65,7 +68,7 @@ func (o *Origin) recipient(c Click) (Recipient, bool) {
 		return Recipient{}, false
 	}
 	for _, to := range []Recipient{{ID: c.By.ID}, {Group: true, ID: c.Chat}} {
-		if to.ID != "" && c.Key == MessageKey(o.Ref, o.Head, o.Target, 1, KindCard, to) {
+		if to.ID != "" && c.Key == MessageKey(o.Ref, o.Head, o.Target, o.ordinal(), KindCard, to) {
 			return to, true
 		}
 	}
@@ -91,6 +94,8 @@ func refusedCard(c *Claim, w *words.Words) Card {
 func (mr *MergeRequest) adoptable(c *Claim, v view) (*Request, *Message, bool) {
 	r, s, w := mr.Current(), v.snapshot, v.rules.words
 	switch {
+	case mr.wantedAgain():
+		return nil, nil, false
 	case r != nil && (!r.State.Followed() || mr.asked(s, mr.Opening)):
 		return r, mr.attach(r, c), true
 	case s.State == ForgeMerged || s.State == ForgeClosed:

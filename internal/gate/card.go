@@ -1,6 +1,10 @@
 package gate
 
-import "mrgate/internal/words"
+import (
+	"time"
+
+	"mrgate/internal/words"
+)
 
 // Card is a message about a request: its meaning, in finished sentences, never
 // a chat's JSON. Nothing in it is markup: an adapter has to show every character
@@ -27,9 +31,10 @@ type Card struct {
 // vouches for it: whoever holds the app's secret can put any origin under any
 // words.
 type Origin struct {
-	Ref    Ref      `json:"ref"`
-	Head   CommitID `json:"head"`
-	Target string   `json:"target"`
+	Ref    Ref       `json:"ref"`
+	Head   CommitID  `json:"head"`
+	Target string    `json:"target"`
+	Again  time.Time `json:"again,omitzero"` // when it was asked again; zero: for the first time
 }
 
 // Tone is the colour of a card.
@@ -66,7 +71,8 @@ const (
 	ActionApprove ActionID = "approve"
 	ActionReject  ActionID = "reject"
 	ActionRetry   ActionID = "retry"
-	ActionView    ActionID = "view" // opens URL; comes back to nobody
+	ActionAgain   ActionID = "again" // asks again for what expired or was sent back
+	ActionView    ActionID = "view"  // opens URL; comes back to nobody
 )
 
 // Action is a button.

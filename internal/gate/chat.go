@@ -65,6 +65,7 @@ type Hint struct {
 	Ref      Ref
 	Path     string
 	Snapshot *Snapshot // the parts that webhook bodies carry; nil: nothing known
+	Again    bool      // somebody asks again for what has expired or was rejected
 }
 
 // ClickFunc takes a click and gives what to answer. It never fails: what cannot

@@ -59,8 +59,14 @@ func (mr *MergeRequest) click(c Click, adopt policy.AdoptMode, hash string, w *w
 // press is what pressing a button does.
 func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence, adopt policy.AdoptMode, hash string, w *words.Words) Answer {
 	mr.expire()
+	if c.Action == ActionAgain {
+		return mr.pressAgain(r, m, c, evidence, w)
+	}
 	cur := mr.Current()
 	if r != cur {
+		if r.Head == cur.Head && r.Target == cur.Target && r.State != Superseded {
+			return mr.answer(r, m, w, AnswerInfo, w.ToastNewer()).because(RefusedNewer)
+		}
 		// The card that the person sees is behind: show what it stands for now.
 		if now := cur.message(m.Kind, m.To); now != nil && m.Ref == nil {
 			if now.Ref == nil && !now.TriedAt.IsZero() {
@@ -84,7 +90,7 @@ func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence
 	case ActionReject:
 	case ActionRetry:
 		return mr.retry(r, m, c, evidence, w)
-	case ActionView:
+	case ActionAgain, ActionView:
 		fallthrough
 	default:
 		return Answer{Kind: AnswerError, Text: w.ToastUnknownCard()}
@@ -165,7 +171,7 @@ func (mr *MergeRequest) answer(r *Request, m *Message, w *words.Words, kind Answ
 		// case that the answer does not arrive; and after two clicks in a row,
 		// since nobody knows which of the answers arrives last.
 		if r.State == Pending || r.State == Expired || r.State.Followed() && r.ends() || held {
-			m.Shown = ""
+			m.Shown, r.Settled = "", false
 			mr.arrive(false)
 		}
 	}

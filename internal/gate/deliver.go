@@ -65,8 +65,9 @@ func (mr *MergeRequest) showAt(r *Request, m *Message, w *words.Words) (time.Tim
 		return time.Time{}, false // over before anybody was asked, or told
 	}
 	// What tells the author something is a message of its own, sent once. Only
-	// a notice that stands for a newer commit is changed, and only by that.
-	if !m.Kind.follows() && m.Ref != nil && m.Shown != "" {
+	// a notice that stands for a newer commit is changed, and only by that, and
+	// one that offers to ask again.
+	if !m.Kind.follows() && m.Ref != nil && m.Shown != "" && !m.offersAgain(r) {
 		return time.Time{}, false
 	}
 	card := mr.face(r, m, w)
@@ -123,7 +124,7 @@ func (w *work) show(ctx context.Context, key string) error {
 			sent.Key = m.SentAs
 		}
 		ref, err = w.g.chat.Send(c, m.To, sent)
-		if tried {
+		if tried || m.SentAs != "" {
 			digest = "" // perhaps it is an earlier sending's, and shows what that showed
 		}
 	} else {

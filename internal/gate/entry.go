@@ -22,6 +22,7 @@ const (
 	EntryEffect  EntryKind = "effect"  // the forge was written to, and what it answered
 	EntryMessage EntryKind = "message" // sent, changed, or let go
 	EntryPolicy  EntryKind = "policy"  // another policy is in force
+	EntryAgain   EntryKind = "again"   // somebody asked again for what had ended
 	// EntryBypassed: merged around the gate, by whom and as what.
 	EntryBypassed EntryKind = "bypassed"
 )

@@ -64,6 +64,8 @@ const (
 	RefusedLate       Refusal = "too late"           // somebody else decided it
 	RefusedExpired    Refusal = "expired"            // so had the request
 	RefusedSuperseded Refusal = "another commit"     // or target, or turned into a draft
+	RefusedNewer      Refusal = "asked again"        // about the same commit, by a newer card
+	RefusedNotAuthor  Refusal = "not the author"     // who alone can ask again
 	RefusedWithdrawn  Refusal = "over"               // merged or closed in the forge
 	RefusedNoRule     Refusal = "no rule"            // covers it any more
 	RefusedReason     Refusal = "no reason"          // where the rule demands one
@@ -125,6 +127,14 @@ type DecidedData struct {
 	Target  string    `json:"target"`
 	Rule    string    `json:"rule"`
 	Policy  string    `json:"policy"` // the hash of its text
+	Evidence
+}
+
+// AgainData is an [EntryAgain]: it was asked again, by its author's click or, By
+// empty, by a job.
+type AgainData struct {
+	By Person    `json:"by,omitzero"`
+	At time.Time `json:"at"` // of a job's card: when that was made, as it says
 	Evidence
 }
 

@@ -674,6 +674,10 @@ func (f *facing) result(c *Card) {
 		c.Status = f.lines() // what approvers wrote is for the author
 	}
 	f.told(c, text)
+	if f.mr.offersAgain(r) {
+		again := Action{ID: ActionAgain, Label: w.ButtonAgain(), Style: StylePrimary}
+		c.Actions = append([]Action{again}, c.Actions...)
+	}
 }
 
 func (f *facing) withdrawn(text string) string {

@@ -232,6 +232,7 @@ func faceCases() []faceCase {
 			r.Decisions = []*Decision{gaveApproval(faceAlice, "Alice", "")}
 		}), false},
 		{"expired-approved", approvedStory(Expired, func(_ *MergeRequest, r *Request) { r.Cause = CauseTime }), false},
+		{"expired-asked-again", endedStory(Expired, CauseTime, func(mr *MergeRequest, _ *Request) { mr.AgainAt = faceTime(12) }), false},
 		{"superseded-push", approvedStory(Superseded, func(mr *MergeRequest, r *Request) {
 			r.Cause = CausePush
 			followed(mr, r)

@@ -128,10 +128,13 @@ func (g *Gate) Look(ctx context.Context, hint Hint) (string, error) {
 		}
 	case err != nil:
 		return "", fmt.Errorf("look at %s: %w", hint.Ref, err)
-	case known.shows(hint.Snapshot):
+	case known.shows(hint.Snapshot) && !hint.Again:
 		return "nothing new", nil
 	}
 	err = g.store.Change(ctx, By{Ref: &hint.Ref}, func(mr *MergeRequest) error {
+		if hint.Again {
+			mr.askAgain(AgainData{At: mr.Now})
+		}
 		if s := hint.Snapshot; mr.Snapshot == nil && mr.LookAt.IsZero() && s != nil && s.Merging.Class == MergeSoon {
 			mr.lookSoon()
 		} else {

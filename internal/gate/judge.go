@@ -63,7 +63,9 @@ func (mr *MergeRequest) judge(v view) {
 		mr.recount(cur, v)
 	}
 	mr.expire()
-	mr.open(v)
+	if !mr.open(v) {
+		mr.againOver(v)
+	}
 	mr.judgeClaims(v)
 }
 
@@ -78,7 +80,7 @@ func (mr *MergeRequest) openingAfter(s *Snapshot) int {
 // asked says that the latest request is for this already.
 func (mr *MergeRequest) asked(s *Snapshot, opening int) bool {
 	cur := mr.Current()
-	return cur != nil && cur.Opening == opening && cur.Head == s.Head && cur.Target == s.Target && !cur.passedBy()
+	return cur != nil && cur.Opening == opening && cur.Head == s.Head && cur.Target == s.Target && !cur.passedBy() && !mr.wantedAgain()
 }
 
 // passedBy says that the request ended because the forge or the policy had moved
@@ -194,29 +196,30 @@ func (r *Request) expiresAt() time.Time {
 // WhyNoRule begins a MergeRequest's Why that another policy may change.
 const WhyNoRule = "no rule"
 
-// open opens a request, if the merge request waits for one.
-func (mr *MergeRequest) open(v view) {
+// open opens a request, if the merge request waits for one; it says whether that
+// is put off.
+func (mr *MergeRequest) open(v view) (putOff bool) {
 	s := v.snapshot
 	switch {
 	case s.State != ForgeOpen && s.State != ForgeLocked:
 		mr.Why = string(s.State)
-		return
+		return false
 	case s.Draft:
 		mr.Why = "a draft"
-		return
+		return false
 	case v.rule == nil:
 		mr.Why = fmt.Sprintf(WhyNoRule+" matches %s of %s", s.Target, s.Path)
-		return
+		return false
 	case mr.asked(s, mr.Opening):
 		mr.Why = ""
-		return
+		return false
 	case v.contents == nil || v.panel == nil:
 		mr.Why = "its committers or approvers could not be looked up yet"
-		return
+		return true
 	case v.contents.Size == nil && s.Merging.Class == MergeSoon && mr.Now.Sub(s.SeenAt) < preparePause:
 		mr.Why = "the forge is still preparing it"
 		mr.LookAt = mr.Now.Add(soonMin)
-		return
+		return true
 	}
 	mr.Why = ""
 	old := mr.Current()
@@ -228,6 +231,7 @@ func (mr *MergeRequest) open(v view) {
 	if old != nil {
 		r.Seq = old.Seq + 1
 		r.Before = old.before()
+		old.Settled = old.Settled && !old.mayBeAskedAgain() // else the button that asks again goes
 	}
 	mr.NextRequest++
 	mr.Requests = append(mr.Requests, r)
@@ -237,6 +241,8 @@ func (mr *MergeRequest) open(v view) {
 		Rule: r.Rule.Name, Policy: r.PolicyHash, Required: r.Rule.Required, Approvers: r.Panel.Approvers,
 	})
 	mr.addressees(r, old)
+	mr.sentAgain(r, old)
+	return false
 }
 
 // before is what the next request's card has to say of this one.

@@ -25,6 +25,7 @@ type MergeRequest struct {
 
 	LookAt    time.Time // when somebody wants the forge to be read; zero: nobody does
 	ReadingAt time.Time // a reading that is under way began then; zero: none is
+	AgainAt   time.Time // when somebody asked again for what had ended; zero: nobody did, or it is settled
 
 	// The forge and the chat have waiting times of their own: trouble with one
 	// never holds up the other.

@@ -37,8 +37,8 @@ type Message struct {
 	Kind MessageKind
 	To   Recipient
 
-	// SentAs is the key that it may have been sent with before it was taken over:
-	// only a Send with that key finds it. "": its own.
+	// SentAs is the key that it may have been sent with before it was taken over,
+	// or by a job that asked again: only a Send with that key finds it. "": its own.
 	SentAs string
 
 	Ref   *CardRef // nil: not known to be sent

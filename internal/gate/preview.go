@@ -15,6 +15,7 @@ type Asking struct {
 	Snapshot Snapshot
 	Contents *Contents // nil: not known
 	Starter  string    // who asks, where nobody knows who the author is; "": not known either
+	Again    bool      // for what has expired or was rejected
 }
 
 // Letter is a message as it would be sent.
@@ -54,7 +55,11 @@ func Preview(p *policy.Policy, a Asking, people func(policy.Identity) Person, no
 		return mr, nil, false
 	}
 	origin := &Origin{Ref: a.Ref, Head: r.Head, Target: r.Target}
+	if a.Again {
+		origin.Again = now.UTC().Truncate(time.Millisecond)
+	}
 	for _, m := range r.Messages {
+		m.Key = MessageKey(a.Ref, r.Head, r.Target, origin.ordinal(), m.Kind, m.To)
 		card := mr.face(r, m, v.rules.words)
 		if m.Kind == KindCard {
 			card.Origin = origin

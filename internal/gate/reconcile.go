@@ -100,7 +100,7 @@ func call(ctx context.Context) (context.Context, context.CancelFunc) {
 // down; an error is trouble with the database.
 func (w *work) forge(ctx context.Context) error {
 	if r := w.mr.Current(); r != nil && r.expired(w.mr.Now) {
-		if err := w.change(func(mr *MergeRequest) { mr.expire() }); err != nil {
+		if err := w.expire(ctx); err != nil {
 			return err
 		}
 	}
@@ -121,6 +121,17 @@ func (w *work) forge(ctx context.Context) error {
 		return w.change(func(mr *MergeRequest) { mr.Tries, mr.ForgeAt, mr.Error = 0, time.Time{}, "" })
 	}
 	return nil
+}
+
+// expire ends a request whose time is over. Perhaps something else has ended it
+// that nobody told of, so the forge is read, if it answers.
+func (w *work) expire(ctx context.Context) error {
+	if !w.mr.forgeRests() {
+		if err := w.look(ctx); err != nil && !errors.Is(err, errStop) {
+			return err
+		}
+	}
+	return w.change(func(mr *MergeRequest) { mr.expire() })
 }
 
 // look reads the forge and judges.

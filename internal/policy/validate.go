@@ -160,14 +160,14 @@ func (v *validator) people(r *Rule) {
 }
 
 func (v *validator) times(r *Rule) {
-	const least = time.Minute
+	const least = time.Second // for trials; people need hours
 	if r.ExpireAfter < least || r.ExpireAfter > MaxExpire {
-		v.say("expire_after", "expire_after: %s is not between 1m and 14d, when Feishu's cards die; write at most 14d", FormatDuration(r.ExpireAfter))
+		v.say("expire_after", "expire_after: %s is not between 1s and 14d, when Feishu's cards die; write at most 14d", FormatDuration(r.ExpireAfter))
 	}
 	switch {
 	case r.RemindAfter == 0:
 	case r.RemindAfter < least:
-		v.say("remind_after", "remind_after: %s is less than 1m; write 1m or more, or leave it out", FormatDuration(r.RemindAfter))
+		v.say("remind_after", "remind_after: %s is less than 1s; write 1s or more, or leave it out", FormatDuration(r.RemindAfter))
 	case r.RemindAfter >= r.ExpireAfter:
 		v.say("remind_after", "remind_after: %s never comes, since the request expires after %s; write less", FormatDuration(r.RemindAfter), FormatDuration(r.ExpireAfter))
 	}

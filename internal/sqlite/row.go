@@ -96,6 +96,7 @@ func mergeRequestFields(mr *gate.MergeRequest) []field {
 		{"lease", text[string]{&mr.Lease}},
 		{"look_at", moment{&mr.LookAt}},
 		{"reading_at", moment{&mr.ReadingAt}},
+		{"again_at", moment{&mr.AgainAt}},
 		{"forge_at", moment{&mr.ForgeAt}},
 		{"tries", number[int]{&mr.Tries}},
 		{"chat_at", moment{&mr.ChatAt}},

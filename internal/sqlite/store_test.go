@@ -365,7 +365,7 @@ func TestIndexesStandBehind(t *testing.T) {
 		`UPDATE request SET state = 'pending' WHERE seq = 1`,
 		`INSERT INTO decision (request, person, name, verdict, reason, via, shown, void) SELECT request, person, '', 'reject', '', '', '', 0 FROM decision`,
 		`UPDATE message SET request = 2 WHERE key = 'old'`,
-		`INSERT INTO merge_request SELECT 2, forge, project, number, path, author, merge_commit, opening, why, wake, due_at, lease, look_at, reading_at, forge_at, tries, chat_at, chat_tries, error, told FROM merge_request`,
+		`INSERT INTO merge_request SELECT 2, forge, project, number, path, author, merge_commit, opening, why, wake, due_at, lease, look_at, reading_at, again_at, forge_at, tries, chat_at, chat_tries, error, told FROM merge_request`,
 	} {
 		if err := raw(t, s, query); err == nil || !strings.Contains(err.Error(), "UNIQUE constraint failed") {
 			t.Errorf("%s: error is %v", query, err)

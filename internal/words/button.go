@@ -23,6 +23,9 @@ func (w *Words) ButtonReject(closes bool) string {
 // ButtonRetry has GitLab asked again.
 func (w *Words) ButtonRetry() string { return w.pick("重试", "Retry") }
 
+// ButtonAgain asks again for what expired or was sent back.
+func (w *Words) ButtonAgain() string { return w.pick("再次发起", "Ask again") }
+
 // ButtonView opens the changes.
 func (w *Words) ButtonView() string { return w.pick("查看改动", "View changes") }
 

@@ -83,25 +83,24 @@ func (w *Words) ResultSentBack(name, ref, reason string) string {
 		sentence(who+" sent "+ref+" back: "+reason+". A new push asks again"))
 }
 
-// ResultExpired : nobody decided. It says what asks again.
+// ResultExpired : nobody decided. A button beside it asks again.
 func (w *Words) ResultExpired(ref string, d time.Duration) string {
-	return w.pick(ref+" 已 "+w.Duration(d)+"无人审批。推送新提交，或关闭后重新打开，会再次请求审批",
-		"Nobody decided on "+ref+" in "+w.Duration(d)+". A new push, or closing and reopening it, asks again")
+	return w.pick(ref+" 已 "+w.Duration(d)+"无人审批",
+		"Nobody decided on "+ref+" in "+w.Duration(d))
 }
 
 // ResultExpiredPart : some approved, but not enough.
 func (w *Words) ResultExpiredPart(names []string, ref string, required int, d time.Duration) string {
 	who := w.People(names)
-	return w.pick(fmt.Sprintf("%s批准了 %s，但 %s内未满 %d 人。推送新提交，或关闭后重新打开，会再次请求审批", after(who), ref, w.Duration(d), required),
-		sentence(fmt.Sprintf("%s approved %s, but it needed %d approvals within %s. A new push, or closing and reopening it, asks again",
-			who, ref, required, w.Duration(d))))
+	return w.pick(fmt.Sprintf("%s批准了 %s，但 %s内未满 %d 人", after(who), ref, w.Duration(d), required),
+		sentence(fmt.Sprintf("%s approved %s, but it needed %d approvals within %s", who, ref, required, w.Duration(d))))
 }
 
 // ResultExpiredApproved : approved, but not merged in time.
 func (w *Words) ResultExpiredApproved(names []string, ref string, d time.Duration) string {
 	who := w.People(names)
-	return w.pick(after(who)+"批准了 "+ref+"，但 "+w.Duration(d)+"内未能合并。推送新提交，或关闭后重新打开，会再次请求审批",
-		sentence(who+" approved "+ref+", but it could not be merged within "+w.Duration(d)+". A new push, or closing and reopening it, asks again"))
+	return w.pick(after(who)+"批准了 "+ref+"，但 "+w.Duration(d)+"内未能合并",
+		sentence(who+" approved "+ref+", but it could not be merged within "+w.Duration(d)))
 }
 
 // ResultMergedThere : merged around the gate.

@@ -83,6 +83,21 @@ func (w *Words) ToastExpired() string {
 	return w.pick("审批已过期，请作者再次发起", "This request has expired; the author can ask again")
 }
 
+// ToastAskedAgain : the author asked again, now or before.
+func (w *Words) ToastAskedAgain() string {
+	return w.pick("已再次发起审批", "Approval is asked for again")
+}
+
+// ToastOnlyAuthor : somebody else pressed that button.
+func (w *Words) ToastOnlyAuthor() string {
+	return w.pick("只有作者能再次发起", "Only the author can ask again")
+}
+
+// ToastNewer : the same commit was asked about again since.
+func (w *Words) ToastNewer() string {
+	return w.pick("已再次发起，请在新卡片上决定", "It was asked about again; decide on the new card")
+}
+
 // ToastSuperseded : the card was about another commit or target branch.
 func (w *Words) ToastSuperseded() string {
 	return w.pick("提交或目标分支已变，请按更新后的卡片决定", "The commit or target has changed; decide on the updated card")

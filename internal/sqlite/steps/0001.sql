@@ -18,6 +18,7 @@ CREATE TABLE merge_request (
 	lease        TEXT    NOT NULL,
 	look_at      INTEGER,
 	reading_at   INTEGER,
+	again_at     INTEGER,
 	forge_at     INTEGER,
 	tries        INTEGER NOT NULL,
 	chat_at      INTEGER,
