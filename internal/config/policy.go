@@ -18,7 +18,7 @@ func policyKeys() []string {
 func ruleKeys() []string {
 	return []string{
 		"name", "projects", "target_branches", "approvers", "cards_to", "required", "allow_self_approval",
-		"on_approve", "on_reject", "merge", "require_reason", "remind_after", "expire_after",
+		"on_approve", "on_reject", "merge", "require_reason", "forks", "remind_after", "expire_after",
 	}
 }
 
@@ -132,6 +132,8 @@ func (d *decoder) rule(n int, from *node) policy.Rule {
 			d.merge(e, &r.Merge)
 		case "require_reason":
 			d.boolean(e, &r.RequireReason)
+		case "forks":
+			d.boolean(e, &r.Forks)
 		case "remind_after", "expire_after":
 			var s string
 			if !d.text(e, &s) {

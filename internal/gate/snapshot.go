@@ -34,6 +34,7 @@ type Snapshot struct {
 	Source      string     `json:"source"`
 	Target      string     `json:"target"`
 	Fork        bool       `json:"fork,omitempty"` // the source branch is in another project
+	From        int64      `json:"from,omitempty"` // the ID of the project that the source branch is in; 0: it is gone
 	Author      User       `json:"author"`
 	Reviewers   []User     `json:"reviewers,omitempty"`
 

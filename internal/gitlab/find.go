@@ -13,6 +13,11 @@ import (
 	"mrgate/internal/gate"
 )
 
+// Ref is the lasting name of a merge request of the project with this ID.
+func (f *Forge) Ref(project, iid int64) gate.Ref {
+	return gate.Ref{Forge: Name, Project: project, Number: iid}
+}
+
 // label names a merge request as people do: "acme/webhook!7", "47778247!7".
 type label struct {
 	project string

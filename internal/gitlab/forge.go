@@ -53,6 +53,7 @@ type Forge struct {
 	base    *url.URL
 	token   string
 	hold    *hold
+	plain   http.RoundTripper // without the token
 	timeout time.Duration
 	log     *slog.Logger
 
@@ -98,7 +99,7 @@ func New(c Config) (*Forge, error) {
 		return nil, errors.New("gitlab_ca_file: a transport was given that cannot take it")
 	}
 
-	f := &Forge{base: base, token: c.Token, hold: &hold{now: c.Now}, timeout: c.Timeout, log: c.Log}
+	f := &Forge{base: base, token: c.Token, hold: &hold{now: c.Now}, plain: next, timeout: c.Timeout, log: c.Log}
 	f.api, err = gogitlab.NewClient(c.Token, //nolint:staticcheck // as above
 		gogitlab.WithBaseURL(base.String()),
 		// It would try PUT and POST five times over on 429 and 5xx, within one call,

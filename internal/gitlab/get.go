@@ -127,7 +127,7 @@ func (f *Forge) snapshot(ref gate.Ref, mr *mergeRequest) (gate.Snapshot, error) 
 	s := gate.Snapshot{
 		Path: f.projectPath(mr), URL: mr.WebURL, Title: mr.Title, Description: mr.Description,
 		State: state, Draft: mr.Draft || mr.WorkInProgress, Head: gate.CommitID(mr.SHA),
-		Source: mr.SourceBranch, Target: mr.TargetBranch, Fork: mr.SourceProjectID != mr.TargetProjectID,
+		Source: mr.SourceBranch, Target: mr.TargetBranch, Fork: mr.SourceProjectID != mr.TargetProjectID, From: mr.SourceProjectID,
 		Author: mr.Author.user(), Merging: mr.mergeability(),
 		AutoMerge: mr.AutoMerge && state != gate.ForgeMerged && state != gate.ForgeClosed,
 		Pipeline:  mr.pipeline(ref), HadPipeline: mr.hadPipeline(), Conflicts: mr.HasConflicts,

@@ -125,6 +125,17 @@ func (p *Policy) Covers(project ProjectRef) bool {
 	return false
 }
 
+// CoversForks tells whether some rule that lets jobs of forks ask can match the
+// project.
+func (p *Policy) CoversForks(project ProjectRef) bool {
+	for i := range p.Rules {
+		if p.Rules[i].Forks && p.Rules[i].matchesProject(project) {
+			return true
+		}
+	}
+	return false
+}
+
 // PersonOf returns who the GitLab user is in the chat: as listed in Users by ID,
 // else by username, else as UserEmail makes it out of the username. False: the
 // policy cannot tell.

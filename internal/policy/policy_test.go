@@ -343,6 +343,7 @@ func ExamplePolicy_Text() {
 	//     on_approve: merge
 	//     on_reject: close
 	//     require_reason: false
+	//     forks: false
 	//     expire_after: 13d
 	// users:
 	//   "bob": "bob@example.com"

@@ -31,6 +31,7 @@ type Rule struct {
 	Merge     MergeOptions
 
 	RequireReason bool          // a rejection must say why
+	Forks         bool          // a fork's job may ask with its ID token
 	RemindAfter   time.Duration // 0: nobody is reminded
 	ExpireAfter   time.Duration // at most MaxExpire
 }

@@ -69,6 +69,7 @@ func (r *Rule) Text() string {
 		line("merge", "{"+merge+"}")
 	}
 	line("require_reason", strconv.FormatBool(r.RequireReason))
+	line("forks", strconv.FormatBool(r.Forks))
 	if r.RemindAfter > 0 {
 		line("remind_after", FormatDuration(r.RemindAfter))
 	}
