@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/signal"
@@ -35,7 +36,13 @@ crashes and failures of either side: started again, it goes on where it was.
 
   POST /feishu/callback    Feishu's card callbacks, and its url_verification
   POST /gitlab/webhook     GitLab's merge request events (project, group or system hook)
+  POST /api/v1/requests    opens a request, for those with an API token or a job's ID token
+  GET  /api/v1/requests/…  waits for its decision
   GET  /healthz            ok
+
+On the admin address, with an operator token:
+
+  POST /api/v1/requests/…/decisions
 
 A route whose secret is not configured does not exist.
 
@@ -49,7 +56,8 @@ refused, and the one before stays. Other settings need a new start.`,
 	}
 	config.Define(cmd.Flags(), "config", "listen", "admin_listen", "db", "sweep",
 		"gitlab_url", "gitlab_token", "gitlab_ca_file", "gitlab_webhook_secret", "gitlab_signing_token",
-		"feishu_url", "feishu_app_id", "feishu_app_secret", "feishu_verification_token", "feishu_encrypt_key", "feishu_old_callbacks")
+		"feishu_url", "feishu_app_id", "feishu_app_secret", "feishu_verification_token", "feishu_encrypt_key", "feishu_old_callbacks",
+		"public_url", "api_token", "operator_token")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := env.load(cmd)
 		if err != nil {
@@ -80,6 +88,8 @@ func mayServe(cfg *config.Config) error {
 		return usage("serve-callback: there is no policy that says who may approve; name a file with rules by --config")
 	case len(cfg.FeishuVerificationToken) == 0:
 		return usage("serve-callback: no click could reach this listener; set feishu-verification-token, from the app's page Events & Callbacks")
+	case !server.IsLoopback(cfg.AdminListen) && cfg.AdminListen != "" && len(cfg.OperatorToken) == 0:
+		return usage("serve-callback: admin-listen %s can be reached from other machines; set MRGATE_OPERATOR_TOKEN_FILE, which those who may read and decide there have to show, or listen on 127.0.0.1", cfg.AdminListen)
 	}
 	return nil
 }
@@ -99,7 +109,11 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 			log.Error("close the database", "err", err)
 		}
 	}()
-	g, err := newGate(cfg, store, log)
+	forge, err := newForge(cfg)
+	if err != nil {
+		return err
+	}
+	g, err := newGate(cfg, store, forge, log)
 	if err != nil {
 		return err
 	}
@@ -107,8 +121,10 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	if err != nil {
 		return err
 	}
+	api := newAPI(ctx, cfg, g, store, forge, log)
+	maps.Copy(routes, api.Public())
 	srv, err := server.Listen(ctx, server.Config{
-		Listen: cfg.Listen, Admin: cfg.AdminListen, Routes: routes, Log: log,
+		Listen: cfg.Listen, Admin: cfg.AdminListen, Routes: routes, AdminRoutes: api.Admin(), Log: log,
 	})
 	if err != nil {
 		return err
@@ -175,11 +191,7 @@ func warn(log *slog.Logger, warnings []config.Problem) {
 }
 
 // newGate wires the parts together.
-func newGate(cfg *config.Config, store gate.Store, log *slog.Logger) (*gate.Gate, error) {
-	forge, err := newForge(cfg)
-	if err != nil {
-		return nil, err
-	}
+func newGate(cfg *config.Config, store gate.Store, forge gate.Forge, log *slog.Logger) (*gate.Gate, error) {
 	chat, err := newChat(cfg, log)
 	if err != nil {
 		return nil, err

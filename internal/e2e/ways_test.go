@@ -41,7 +41,9 @@ func (w *world) run(env []string, args ...string) ran {
 	return r
 }
 
-func secrets() []string { return []string{gitlabToken, webhookSecret, appSecret, verification} }
+func secrets() []string {
+	return []string{gitlabToken, webhookSecret, appSecret, verification, apiToken, operatorToken}
+}
 
 // pipeline is the environment of a job in a merge request pipeline.
 func (w *world) pipeline(mr gitlabsim.MergeRequest, kind string) []string {

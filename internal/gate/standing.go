@@ -86,9 +86,10 @@ func (mr *MergeRequest) unasked() Standing {
 	return StandingUnknown
 }
 
-// CoversForks says that some rule lets jobs of forks of the project ask.
-func (g *Gate) CoversForks(project policy.ProjectRef) bool {
-	return g.rules.Load().CoversForks(project)
+// CoversForks says that some rule lets jobs of forks of the project with this ID
+// and path ask.
+func (g *Gate) CoversForks(id int64, path string) bool {
+	return g.rules.Load().CoversForks(policy.ProjectRef{ID: id, Path: path})
 }
 
 // OpenToFork says that a job of the project with the ID from may ask about the

@@ -2,9 +2,12 @@ package gitlab
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,8 +35,8 @@ type Claims struct {
 	Path    string // of the project
 }
 
-// ErrKeys: GitLab does not say with which keys it signs, so nothing can be said
-// about a token now.
+// ErrKeys says that GitLab does not tell with which keys it signs, so that nothing
+// can be said about a token now.
 var ErrKeys = errors.New("GitLab's keys cannot be read")
 
 // keysEvery is how often GitLab is asked for its keys at most: whoever makes up
@@ -95,6 +98,9 @@ func (f *Forge) NewIDTokens(audience string) *IDTokens {
 // Verify says what the token proves. ErrKeys: nothing can be said now. Any other
 // error: it is not good, and the error says why without quoting it.
 func (t *IDTokens) Verify(ctx context.Context, token string) (Claims, error) {
+	if err := t.glance(token); err != nil {
+		return Claims{}, err
+	}
 	verifier, err := t.load(ctx)
 	if err != nil {
 		return Claims{}, err
@@ -116,6 +122,53 @@ func (t *IDTokens) Verify(ctx context.Context, token string) (Claims, error) {
 		return Claims{}, errors.New("it names no project")
 	}
 	return Claims{Project: id, Path: claims.ProjectPath}, nil
+}
+
+// glance refuses what no signature could make good, before GitLab is asked for
+// its keys.
+func (t *IDTokens) glance(token string) error {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return errors.New("it is no JWT")
+	}
+	var head struct {
+		Alg string `json:"alg"`
+	}
+	var claims struct {
+		Issuer   string   `json:"iss"`
+		Audience audience `json:"aud"`
+		Expires  float64  `json:"exp"`
+	}
+	for i, into := range []any{&head, &claims} {
+		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
+		if err != nil || json.Unmarshal(raw, into) != nil {
+			return errors.New("it is no JWT")
+		}
+	}
+	switch {
+	case head.Alg != oidc.RS256:
+		return errors.New("it is not signed as GitLab signs, by RS256")
+	case claims.Issuer != t.issuer:
+		return errors.New("it is another issuer's")
+	case !slices.Contains(claims.Audience, t.audience):
+		return errors.New("its audience is not public-url")
+	case claims.Expires == 0:
+		return errors.New("it never expires")
+	}
+	return nil
+}
+
+// audience is one, or a list (RFC 7519, section 4.1.3).
+type audience []string
+
+// UnmarshalJSON reads either.
+func (a *audience) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(a))
 }
 
 // load gives the verifier; it asks GitLab for its configuration the first time.

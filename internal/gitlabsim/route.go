@@ -146,6 +146,9 @@ func (s *Server) serve(r *http.Request, body []byte) answer {
 	if r.URL.Path == "/api/graphql" {
 		return s.graphql(r, body)
 	}
+	if a, ok := s.openID(r); ok {
+		return a
+	}
 	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), "/api/v4")
 	if !ok {
 		return problem(http.StatusNotFound, "404 Not Found")

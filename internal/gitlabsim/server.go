@@ -99,6 +99,7 @@ type Server struct {
 	opts   Options
 	routes []route
 	client *http.Client
+	keys   keys
 
 	mu         sync.Mutex
 	idle       *sync.Cond // of mu: nothing is under way any more

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"mrgate/internal/gate"
-	"mrgate/internal/policy"
 	"mrgate/internal/strictjson"
 )
 
@@ -59,7 +58,7 @@ type Job struct {
 	Path    string // the project's path
 }
 
-// ErrUnverified: whether a job's token is good cannot be said now.
+// ErrUnverified says that nobody can say now whether a job's token is good.
 var ErrUnverified = errors.New("the token cannot be verified now")
 
 const (
@@ -76,9 +75,11 @@ func (a *API) Public() map[string]http.Handler {
 	if len(a.Tokens) == 0 && a.Job == nil {
 		return nil
 	}
+	public := *a
+	public.Operators = nil
 	return map[string]http.Handler{
-		"POST /api/v1/requests":     a.handle(a.open),
-		"GET /api/v1/requests/{id}": a.handle(a.get),
+		"POST /api/v1/requests":     public.handle(public.open),
+		"GET /api/v1/requests/{id}": public.handle(public.get),
 	}
 }
 
@@ -87,10 +88,11 @@ func (a *API) Admin() map[string]http.Handler {
 	if len(a.Operators) == 0 {
 		return nil
 	}
-	operator := &API{Gate: a.Gate, Archive: a.Archive, Code: a.Code, Operators: a.Operators, Ending: a.Ending, Log: a.Log}
+	admin := *a
+	admin.Tokens, admin.Job = nil, nil
 	return map[string]http.Handler{
-		"GET /api/v1/requests/{id}":            operator.handle(operator.get),
-		"POST /api/v1/requests/{id}/decisions": operator.handle(operator.decide),
+		"GET /api/v1/requests/{id}":            admin.handle(admin.get),
+		"POST /api/v1/requests/{id}/decisions": admin.handle(admin.decide),
 	}
 }
 
@@ -102,7 +104,7 @@ type caller struct {
 }
 
 // handle lets a known caller in, and bounds the wait.
-func (a *API) handle(do func(ctx context.Context, w http.ResponseWriter, r *http.Request, by caller) *problem) http.Handler {
+func (a *API) handle(do func(ctx context.Context, w http.ResponseWriter, r *http.Request, by caller) *Problem) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by, p := a.caller(r)
 		if p == nil {
@@ -114,7 +116,7 @@ func (a *API) handle(do func(ctx context.Context, w http.ResponseWriter, r *http
 	})
 }
 
-func (a *API) within(w http.ResponseWriter, r *http.Request, by caller, do func(context.Context, http.ResponseWriter, *http.Request, caller) *problem) *problem {
+func (a *API) within(w http.ResponseWriter, r *http.Request, by caller, do func(context.Context, http.ResponseWriter, *http.Request, caller) *Problem) *Problem {
 	wait := time.Duration(0)
 	if r.Method == http.MethodPost {
 		wait = askWait
@@ -146,7 +148,7 @@ func (a *API) within(w http.ResponseWriter, r *http.Request, by caller, do func(
 }
 
 // caller says who asks. All who are not let in are told the same.
-func (a *API) caller(r *http.Request) (caller, *problem) {
+func (a *API) caller(r *http.Request) (caller, *Problem) {
 	value := bearer(r)
 	if t := match(a.Operators, value); t != nil {
 		return caller{name: t.Name}, nil
@@ -167,16 +169,16 @@ func (a *API) caller(r *http.Request) (caller, *problem) {
 	return caller{}, refuse(http.StatusUnauthorized, "show an API token or a job's ID token that this listener accepts, as a bearer token")
 }
 
-// ask is the body of a request to open one.
-type ask struct {
-	Project any    `json:"project"` // a path, or an ID as a number or digits
-	Path    string `json:"path"`    // the project's path, where Project is its ID
+// Ask is the body that opens a request.
+type Ask struct {
+	Project any    `json:"project"`        // a path, or an ID as a number or digits
+	Path    string `json:"path,omitempty"` // the project's path, where Project is its ID
 	MR      int64  `json:"mr"`
-	Again   bool   `json:"again"`
+	Again   bool   `json:"again,omitempty"`
 }
 
-func (a *API) open(ctx context.Context, w http.ResponseWriter, r *http.Request, by caller) *problem {
-	var body ask
+func (a *API) open(ctx context.Context, w http.ResponseWriter, r *http.Request, by caller) *Problem {
+	var body Ask
 	if p := parse(w, r, &body); p != nil {
 		return p
 	}
@@ -195,8 +197,8 @@ func (a *API) open(ctx context.Context, w http.ResponseWriter, r *http.Request, 
 	mr, err := a.Gate.Ask(ctx, hint)
 	switch {
 	case errors.Is(err, gate.ErrNoRow):
-		writeJSON(w, http.StatusOK, "application/json", status{
-			MergeRequest: mergeRequest{ProjectID: hint.Ref.Project, IID: hint.Ref.Number, Path: hint.Path},
+		writeJSON(w, http.StatusOK, "application/json", Status{
+			MergeRequest: MergeRequest{ProjectID: hint.Ref.Project, IID: hint.Ref.Number, Path: hint.Path},
 			Outcome:      gate.StandingNoRule, Why: gate.WhyNoRule + " covers this project, or it was over before anybody asked",
 		})
 		return nil
@@ -213,7 +215,7 @@ func (a *API) open(ctx context.Context, w http.ResponseWriter, r *http.Request, 
 }
 
 // mayOpen says where the gate has to look, if the caller may ask for that.
-func (a *API) mayOpen(ctx context.Context, by caller, id int64, path string, number int64) (gate.Hint, *problem) {
+func (a *API) mayOpen(ctx context.Context, by caller, id int64, path string, number int64) (gate.Hint, *Problem) {
 	switch {
 	case by.job == nil && id != 0 && path != "":
 		return gate.Hint{Ref: a.Code.Ref(id, number), Path: path}, nil
@@ -229,7 +231,7 @@ func (a *API) mayOpen(ctx context.Context, by caller, id int64, path string, num
 		return gate.Hint{Ref: ref, Path: s.Path}, nil
 	case id == by.job.Project || id == 0 && strings.EqualFold(path, by.job.Path):
 		return gate.Hint{Ref: a.Code.Ref(by.job.Project, number), Path: by.job.Path}, nil
-	case id != 0 && a.Gate.CoversForks(policy.ProjectRef{ID: id, Path: path}):
+	case id != 0 && a.Gate.CoversForks(id, path):
 		// A fork's job asks about a merge request of the project that it was
 		// forked from.
 		ref := a.Code.Ref(id, number)
@@ -246,11 +248,11 @@ func (a *API) mayOpen(ctx context.Context, by caller, id int64, path string, num
 
 // forbidden is all that a job is told of what is not its project's, be it there
 // or not.
-func forbidden() *problem {
+func forbidden() *Problem {
 	return refuse(http.StatusForbidden, "a job's ID token asks for merge requests of its own project; of another, only from a fork and under a rule with forks: true")
 }
 
-func (a *API) get(ctx context.Context, w http.ResponseWriter, r *http.Request, by caller) *problem {
+func (a *API) get(ctx context.Context, w http.ResponseWriter, r *http.Request, by caller) *Problem {
 	target, p := a.target(ctx, r, by)
 	if p != nil {
 		return p
@@ -294,7 +296,7 @@ type target struct {
 }
 
 // target reads the {id} of the path.
-func (a *API) target(ctx context.Context, r *http.Request, by caller) (target, *problem) {
+func (a *API) target(ctx context.Context, r *http.Request, by caller) (target, *Problem) {
 	id := r.PathValue("id")
 	if n, err := strconv.ParseInt(id, 10, 64); err == nil && n > 0 {
 		return target{by: gate.By{Request: n}, request: n}, nil
@@ -316,7 +318,7 @@ func (a *API) target(ctx context.Context, r *http.Request, by caller) (target, *
 
 // ref is the lasting name of a merge request, from the database where that is
 // enough.
-func (a *API) ref(ctx context.Context, by caller, project string, number int64) (gate.Ref, *problem) {
+func (a *API) ref(ctx context.Context, by caller, project string, number int64) (gate.Ref, *Problem) {
 	if id, err := strconv.ParseInt(project, 10, 64); err == nil && id > 0 {
 		return a.Code.Ref(id, number), nil
 	}
@@ -341,11 +343,17 @@ func (a *API) ref(ctx context.Context, by caller, project string, number int64) 
 	return ref, nil
 }
 
-// order is the body of an operator's decision.
-type order struct {
+// Order is the body of an operator's decision.
+type Order struct {
 	Verdict gate.Verdict `json:"verdict"`
-	Reason  string       `json:"reason"`
-	By      string       `json:"by"`
+	Reason  string       `json:"reason,omitempty"`
+	By      string       `json:"by,omitempty"`
+}
+
+// Decided is the answer to one.
+type Decided struct {
+	Result gate.Outcome `json:"result"`
+	Status Status       `json:"status"`
 }
 
 const (
@@ -353,8 +361,8 @@ const (
 	maxBy     = 200
 )
 
-func (a *API) decide(ctx context.Context, w http.ResponseWriter, r *http.Request, by caller) *problem {
-	var body order
+func (a *API) decide(ctx context.Context, w http.ResponseWriter, r *http.Request, by caller) *Problem {
+	var body Order
 	if p := parse(w, r, &body); p != nil {
 		return p
 	}
@@ -387,26 +395,23 @@ func (a *API) decide(ctx context.Context, w http.ResponseWriter, r *http.Request
 	})
 	switch {
 	case errors.Is(err, gate.ErrDenied):
-		return refuse(http.StatusForbidden, "the policy says operator_decisions: deny").of(problemDenied, "Operators may not decide")
+		return refuse(http.StatusForbidden, "the policy says operator_decisions: deny").of(ProblemDenied, "Operators may not decide")
 	case errors.Is(err, gate.ErrNoRule):
-		return refuse(http.StatusUnprocessableEntity, err.Error()).of(problemNoRule, "No rule covers it")
+		return refuse(http.StatusUnprocessableEntity, err.Error()).of(ProblemNoRule, "No rule covers it")
 	case errors.Is(err, gate.ErrDecided):
-		return refuse(http.StatusConflict, err.Error()).of(problemDecided, "Decided otherwise before")
+		return refuse(http.StatusConflict, err.Error()).of(ProblemDecided, "Decided otherwise before")
 	case err != nil && outcome == "":
 		return a.failed(r, err)
 	}
 	if mr == nil {
-		return refuse(http.StatusConflict, "it was merged or closed, or is about another commit by now").of(problemOvertaken, "Overtaken")
+		return refuse(http.StatusConflict, "it was merged or closed, or is about another commit by now").of(ProblemOvertaken, "Overtaken")
 	}
-	writeJSON(w, http.StatusOK, "application/json", struct {
-		Result gate.Outcome `json:"result"`
-		Status status       `json:"status"`
-	}{outcome, statusOf(mr, target.request)})
+	writeJSON(w, http.StatusOK, "application/json", Decided{outcome, statusOf(mr, target.request)})
 	return nil
 }
 
 // unknown is the answer to a name that names nothing that the caller may see.
-func (a *API) unknown(by caller) *problem {
+func (a *API) unknown(by caller) *Problem {
 	if by.job != nil {
 		return forbidden()
 	}
@@ -414,7 +419,7 @@ func (a *API) unknown(by caller) *problem {
 }
 
 // notFound is the answer where the code host does not give a merge request.
-func (a *API) notFound(ctx context.Context, err error) *problem {
+func (a *API) notFound(ctx context.Context, err error) *Problem {
 	if errors.Is(err, gate.ErrNotFound) {
 		return refuse(http.StatusNotFound, "GitLab knows no such merge request, or does not show it to mrgate's account")
 	}
@@ -423,7 +428,7 @@ func (a *API) notFound(ctx context.Context, err error) *problem {
 }
 
 // failed is the answer where nothing is known to have been done.
-func (a *API) failed(r *http.Request, err error) *problem {
+func (a *API) failed(r *http.Request, err error) *Problem {
 	a.Log.WarnContext(r.Context(), "an API call failed", "route", r.Pattern, "err", err)
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return refuse(http.StatusGatewayTimeout, "GitLab was not read in time; ask again")
@@ -432,7 +437,7 @@ func (a *API) failed(r *http.Request, err error) *problem {
 }
 
 // parse reads the body strictly.
-func parse(w http.ResponseWriter, r *http.Request, into any) *problem {
+func parse(w http.ResponseWriter, r *http.Request, into any) *Problem {
 	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(kind), "application/json") {
 		return refuse(http.StatusUnsupportedMediaType, "send application/json")
 	}

@@ -7,14 +7,14 @@ import (
 
 // Types of problems that a program may want to tell apart; see docs/openapi.yaml.
 const (
-	problemNoRule    = "urn:mrgate:no-rule"
-	problemDenied    = "urn:mrgate:denied"
-	problemOvertaken = "urn:mrgate:overtaken"
-	problemDecided   = "urn:mrgate:decided-otherwise"
+	ProblemNoRule    = "urn:mrgate:no-rule"
+	ProblemDenied    = "urn:mrgate:denied"
+	ProblemOvertaken = "urn:mrgate:overtaken"
+	ProblemDecided   = "urn:mrgate:decided-otherwise"
 )
 
-// problem is an error's answer, as RFC 9457 has it.
-type problem struct {
+// Problem is an error's answer, as RFC 9457 has it.
+type Problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
@@ -22,17 +22,17 @@ type problem struct {
 }
 
 // refuse gives a problem of no type of its own.
-func refuse(status int, detail string) *problem {
-	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+func refuse(status int, detail string) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
 // of gives the problem a type and a title that says what that means.
-func (p *problem) of(typ, title string) *problem {
+func (p *Problem) of(typ, title string) *Problem {
 	p.Type, p.Title = typ, title
 	return p
 }
 
-func (p *problem) write(w http.ResponseWriter) {
+func (p *Problem) write(w http.ResponseWriter) {
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="mrgate"`)
 	}

@@ -7,16 +7,17 @@ import (
 	"mrgate/internal/gate"
 )
 
-// status is what the API tells of a merge request and a request about it; its
-// names are those of docs/openapi.yaml.
-type status struct {
-	MergeRequest mergeRequest  `json:"merge_request"`
-	Request      *request      `json:"request,omitempty"`
+// Status is what the API tells of a merge request and a request about it. It and
+// the other bodies have the names of docs/openapi.yaml.
+type Status struct {
+	MergeRequest MergeRequest  `json:"merge_request"`
+	Request      *Request      `json:"request,omitempty"`
 	Outcome      gate.Standing `json:"outcome"`
 	Why          string        `json:"why,omitempty"`
 }
 
-type mergeRequest struct {
+// MergeRequest is what GitLab said of it when it was last read.
+type MergeRequest struct {
 	ProjectID   int64           `json:"project_id"`
 	IID         int64           `json:"iid"`
 	Path        string          `json:"path,omitempty"`
@@ -30,7 +31,8 @@ type mergeRequest struct {
 	MergeCommit gate.CommitID   `json:"merge_commit,omitempty"`
 }
 
-type request struct {
+// Request is an approval request.
+type Request struct {
 	ID        int64         `json:"id"`
 	State     gate.State    `json:"state"`
 	Cause     gate.Cause    `json:"cause,omitempty"`
@@ -45,10 +47,11 @@ type request struct {
 	ExpiresAt time.Time     `json:"expires_at"`
 	DecidedAt time.Time     `json:"decided_at,omitzero"`
 	EndedAt   time.Time     `json:"ended_at,omitzero"`
-	Decisions []decision    `json:"decisions"`
+	Decisions []Decision    `json:"decisions"`
 }
 
-type decision struct {
+// Decision is one person's verdict.
+type Decision struct {
 	Name    string       `json:"name,omitempty"`
 	Verdict gate.Verdict `json:"verdict"`
 	Via     string       `json:"via"`
@@ -58,9 +61,9 @@ type decision struct {
 }
 
 // statusOf tells of the request with this number, or, of 0, of the latest.
-func statusOf(mr *gate.MergeRequest, number int64) status {
-	st := status{
-		MergeRequest: mergeRequest{ProjectID: mr.Ref.Project, IID: mr.Ref.Number},
+func statusOf(mr *gate.MergeRequest, number int64) Status {
+	st := Status{
+		MergeRequest: MergeRequest{ProjectID: mr.Ref.Project, IID: mr.Ref.Number},
 		Outcome:      mr.Standing(number),
 		Why:          mr.Why,
 	}
@@ -82,14 +85,14 @@ func statusOf(mr *gate.MergeRequest, number int64) status {
 		return st
 	}
 	l := mr.Listed(r)
-	st.Request = &request{
+	st.Request = &Request{
 		ID: l.Number, State: l.State, Cause: l.Cause, Blocked: l.Blocked, Head: l.Head, Target: l.Target,
 		Rule: l.Rule, Required: l.Required, Approvals: l.Approvals, Awaited: l.Awaited,
 		OpenedAt: l.OpenedAt, ExpiresAt: r.ExpiresAt, DecidedAt: l.DecidedAt, EndedAt: l.EndedAt,
-		Decisions: []decision{},
+		Decisions: []Decision{},
 	}
 	for _, d := range l.Decided {
-		st.Request.Decisions = append(st.Request.Decisions, decision{d.Name, d.Verdict, d.Via, d.Reason, d.Void, d.At})
+		st.Request.Decisions = append(st.Request.Decisions, Decision{d.Name, d.Verdict, d.Via, d.Reason, d.Void, d.At})
 	}
 	return st
 }
