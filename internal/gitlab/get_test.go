@@ -34,7 +34,7 @@ func TestGetReadsEverythingInOneCall(t *testing.T) {
 	want := gate.Snapshot{
 		Path: "acme/tools/Webhook", URL: s.url + "/acme/tools/Webhook/-/merge_requests/1", Title: "Draft: Übung 🎉",
 		Description: "line\nline", State: gate.ForgeOpen, Draft: true, Head: head, Source: "feature/x", Target: "release/1",
-		Fork: true, Author: gate.User{ID: 31, Username: "bob", Name: "Bob Chen"},
+		Fork: true, From: 99, Author: gate.User{ID: 31, Username: "bob", Name: "Bob Chen"},
 		Reviewers:  []gate.User{{ID: 32, Username: "carol", Name: "Carol"}},
 		Merging:    gate.Mergeability{Class: gate.MergeBlocked, Reason: "draft_status"},
 		Pipeline:   &gate.Pipeline{ID: got.Pipeline.ID, Status: "running", URL: got.Pipeline.URL},
