@@ -91,9 +91,9 @@ func TestGoodFilesAreRead(t *testing.T) {
 			OnApprove:         policy.OnApproveApprove,
 			OnReject:          policy.OnRejectComment,
 			Merge:             policy.MergeOptions{Squash: &yes, RemoveSourceBranch: &no, WhenPipelineSucceeds: &yes},
-			RequireReason:     true,
-			RemindAfter:       4 * time.Hour,
-			ExpireAfter:       10 * 24 * time.Hour,
+			RequireReason:     true, Forks: true,
+			RemindAfter: 4 * time.Hour,
+			ExpireAfter: 10 * 24 * time.Hour,
 		},
 		{
 			Name:           "rule 2",
