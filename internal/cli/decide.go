@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/user"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"mrgate/internal/config"
 	"mrgate/internal/gate"
 	"mrgate/internal/gitlab"
+	"mrgate/internal/server"
 	"mrgate/internal/sqlite"
 )
 
@@ -32,17 +34,19 @@ the rule asks for. A request is opened if there is none.
 
 REF is a request's number, group/project!7, or the merge request's URL; or name it
 by --project and --mr. It works on the listener's database, also while the listener
-runs, and returns when GitLab has done it:
+runs, and returns when GitLab has done it. With --server the listener at that admin
+address does it, for whoever has an operator token.
 
   0  done       1  blocked, or failed      3  somebody has rejected it
   4  recorded; the listener will do it     5  overtaken: another commit or target, merged or closed elsewhere`,
 		Example: `  mrgate decide --approve 'payments/api!7' --reason "hotfix, Alice is on a plane"
   mrgate decide --reject 42 --reason 'superseded by !9' --config mrgate.yaml
-  mrgate decide --approve --project payments/api --mr 7 --dry-run`,
+  mrgate decide --approve --project payments/api --mr 7 --dry-run
+  mrgate decide --approve 'payments/api!7' --server http://127.0.0.1:8081`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	config.Define(cmd.Flags(), "config", "db", "approve", "reject", "reason", "by", "timeout", "dry_run", "project", "mr", "json",
-		"gitlab_url", "gitlab_token", "gitlab_ca_file", "feishu_url", "feishu_app_id", "feishu_app_secret")
+		"gitlab_url", "gitlab_token", "gitlab_ca_file", "feishu_url", "feishu_app_id", "feishu_app_secret", "server", "operator_token")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, err := env.load(cmd)
 		if err != nil {
@@ -51,6 +55,8 @@ runs, and returns when GitLab has done it:
 		switch {
 		case cfg.Approve == cfg.Reject:
 			return usage("decide: say either --approve or --reject")
+		case cfg.Server != "":
+			return env.decideServer(cmd.Context(), cfg, args)
 		case cfg.GitLabToken.Reveal() == "":
 			return usage("decide: gitlab-token is missing; set MRGATE_GITLAB_TOKEN or MRGATE_GITLAB_TOKEN_FILE")
 		case len(cfg.Policy.Rules) == 0:
@@ -170,23 +176,37 @@ func (env *Environment) decided(cfg *config.Config, named reference, v gate.Verd
 	if trouble == nil && mr != nil && mr.Error != "" {
 		trouble = errors.New(mr.Error)
 	}
-	name := named.String()
-	var commit gate.CommitID
-	var why gate.Mergeability
-	var state gate.State
+	d := decision{name: named.String(), verdict: v, outcome: outcome, trouble: trouble}
 	if mr != nil && mr.Snapshot != nil {
-		name, commit = fmt.Sprintf("%s!%d", mr.Snapshot.Path, mr.Ref.Number), mr.Snapshot.MergeCommit
+		d.name, d.commit = fmt.Sprintf("%s!%d", mr.Snapshot.Path, mr.Ref.Number), mr.Snapshot.MergeCommit
 		if r := mr.Current(); r != nil {
-			why, state = r.Blocked, r.State
+			d.blocked, d.detail, d.state = r.Blocked.Reason, r.Blocked.Detail, r.State
 		}
 	}
+	return env.report(cfg, d)
+}
+
+// decision is what became of one.
+type decision struct {
+	name            string // of the merge request
+	verdict         gate.Verdict
+	outcome         gate.Outcome
+	state           gate.State
+	commit          gate.CommitID // the merge commit
+	blocked, detail string
+	trouble         error // why it is not carried out yet
+}
+
+// report says what became of a decision, and gives the exit code.
+func (env *Environment) report(cfg *config.Config, d decision) error {
+	name, outcome, state, commit := d.name, d.outcome, d.state, d.commit
 	if cfg.JSON {
 		out := map[string]any{"outcome": outcome, "merge_request": name, "state": state}
 		if commit != "" {
 			out["merge_commit"] = commit
 		}
 		if outcome == gate.OutcomeBlocked {
-			out["blocked"] = why.Reason
+			out["blocked"] = d.blocked
 		}
 		if err := env.printJSON(out); err != nil {
 			return err
@@ -207,16 +227,16 @@ func (env *Environment) decided(cfg *config.Config, named reference, v gate.Verd
 		_, err := fmt.Fprintf(env.Stdout, "%s %s\n", name, done)
 		return err
 	case gate.OutcomeBlocked:
-		return say(ExitFailed, "%s is approved, but GitLab will not merge it: %s %s", name, why.Reason, why.Detail)
+		return say(ExitFailed, "%s is approved, but GitLab will not merge it: %s %s", name, d.blocked, d.detail)
 	case gate.OutcomeRejected:
 		return say(ExitRejected, "%s was rejected", name)
 	case gate.OutcomeOvertaken:
 		return say(ExitOvertook, "%s was overtaken: the request is %s", name, state)
 	case gate.OutcomeRecorded:
-		if trouble != nil {
-			return say(ExitTimeout, "%s: the decision to %s is recorded, but not carried out yet (%w); a listener on this database will do it", name, v, trouble)
+		if d.trouble != nil {
+			return say(ExitTimeout, "%s: the decision to %s is recorded, but not carried out yet (%w); a listener on this database will do it", name, d.verdict, d.trouble)
 		}
-		return say(ExitTimeout, "%s: the decision to %s is recorded, but not carried out within %s; a listener on this database will do it", name, v, cfg.Timeout)
+		return say(ExitTimeout, "%s: the decision to %s is recorded, but not carried out within %s; a listener on this database will do it", name, d.verdict, cfg.Timeout)
 	}
 	return say(ExitFailed, "%s: %s", name, outcome)
 }
@@ -226,4 +246,53 @@ func (env *Environment) printJSON(v any) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(v)
+}
+
+// decideServer has the listener at --server decide. Sent again, the same decision
+// goes on waiting.
+func (env *Environment) decideServer(ctx context.Context, cfg *config.Config, args []string) error {
+	switch {
+	case !cfg.OperatorToken.First().IsSet():
+		return usage("decide: --server takes an operator token; set MRGATE_OPERATOR_TOKEN or MRGATE_OPERATOR_TOKEN_FILE")
+	case cfg.DryRun:
+		return usage("decide: --dry-run does not go with --server")
+	}
+	named, err := parseReference(cfg, args)
+	if err != nil {
+		return err
+	}
+	r, err := newRemote(cfg, cfg.OperatorToken.First())
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	defer cancel()
+	for {
+		var out server.Decided
+		wait := min(pollFor, cfg.Timeout-time.Since(began))
+		// The answer needs a moment more than the wait.
+		limit, done := context.WithTimeout(context.WithoutCancel(ctx), wait+pollFor)
+		err := r.call(limit, http.MethodPost, requestPath(named.id())+"/decisions", wait, server.Order{Verdict: verdict(cfg), Reason: cfg.Reason, By: cfg.By}, &out)
+		done()
+		var refused *problemError
+		switch {
+		case errors.As(err, &refused) && (refused.Type == server.ProblemNoRule || refused.Type == server.ProblemDenied):
+			return usage("decide: %s: %w", named, err)
+		case errors.As(err, &refused) && refused.Type == server.ProblemOvertaken:
+			return &exitError{ExitOvertook, fmt.Errorf("decide: %s: %w", named, err)}
+		case err != nil:
+			return fmt.Errorf("decide: %s: %w", named, err)
+		}
+		if out.Result != gate.OutcomeRecorded || ctx.Err() != nil || wait < pollFor {
+			d := decision{name: named.String(), verdict: verdict(cfg), outcome: out.Result, commit: out.Status.MergeRequest.MergeCommit}
+			if m := out.Status.MergeRequest; m.Path != "" {
+				d.name = fmt.Sprintf("%s!%d", m.Path, m.IID)
+			}
+			if r := out.Status.Request; r != nil {
+				d.state, d.blocked = r.State, r.Blocked
+			}
+			return env.report(cfg, d)
+		}
+	}
 }

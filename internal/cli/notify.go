@@ -44,10 +44,21 @@ After a request has expired, or was sent back with the merge request left open,
 nobody is asked about the same commit again until somebody says so: the author, by
 the button on the message about it, or --again, which sends new cards.
 
+With --server a listener does all that, and the job holds no secret but its own
+ID token (MRGATE_ID_TOKEN, from id_tokens: with the listener's public-url as its
+aud) or an API token. With --wait it then waits for the decision:
+
+  0  approved (merged or not)         3  rejected
+  4  not decided in time, or expired  5  overtaken: another commit or target, merged or closed elsewhere
+  2  no rule covers it (0 with --if-no-rule pass)
+
 With --dry-run nothing is sent: it prints, as one JSON object, the request and
 every message with its recipient, and touches no network (but to read --mr).`,
 		Example: `  # In a job of a merge request pipeline
   mrgate notify --config mrgate.yaml
+
+  # The same through a listener, and wait for people
+  mrgate notify --server https://mrgate.example.com --wait 30m
 
   # By hand
   mrgate notify --project payments/api --mr 7 --approver alice@example.com
@@ -60,11 +71,20 @@ every message with its recipient, and touches no network (but to read --mr).`,
 		Args: cobra.NoArgs,
 	}
 	config.Define(cmd.Flags(), "config", "event", "project", "mr", "approver", "again", "dry_run",
+		"server", "id_token", "api_token", "wait", "if_no_rule", "json",
 		"gitlab_url", "gitlab_token", "gitlab_ca_file", "feishu_url", "feishu_app_id", "feishu_app_secret")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := env.load(cmd)
 		if err != nil {
 			return err
+		}
+		switch {
+		case cfg.Server != "":
+			return env.notifyServer(cmd.Context(), cfg)
+		case cfg.Wait != 0:
+			return usage("notify: --wait needs a listener that knows the decision; add --server")
+		case cfg.JSON && !cfg.DryRun:
+			return usage("notify: --json goes with --server or --dry-run")
 		}
 		p, err := policyOf(cfg)
 		if err != nil {

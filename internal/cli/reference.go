@@ -24,6 +24,14 @@ type reference struct {
 
 func (r reference) String() string { return r.text }
 
+// id is the reference as the API takes it.
+func (r reference) id() string {
+	if r.request != 0 {
+		return strconv.FormatInt(r.request, 10)
+	}
+	return r.text
+}
+
 // parseReference reads the one REF, or --project and --mr.
 func parseReference(cfg *config.Config, args []string) (reference, error) {
 	byFlags := cfg.Project != "" || cfg.MR != 0

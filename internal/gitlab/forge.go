@@ -92,7 +92,7 @@ func New(c Config) (*Forge, error) {
 	next := c.Transport
 	switch {
 	case next == nil:
-		if next, err = newTransport(c.CAFile); err != nil {
+		if next, err = NewTransport(c.CAFile); err != nil {
 			return nil, err
 		}
 	case c.CAFile != "":
@@ -122,9 +122,9 @@ func New(c Config) (*Forge, error) {
 	return f, nil
 }
 
-// newTransport is net/http's default (proxies from the environment, HTTP/2,
+// NewTransport is net/http's default (proxies from the environment, HTTP/2,
 // time-outs), which a bare http.Transport{} is not, trusting caFile besides.
-func newTransport(caFile string) (http.RoundTripper, error) {
+func NewTransport(caFile string) (http.RoundTripper, error) {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return nil, errors.New("net/http's default transport was replaced")
