@@ -100,7 +100,7 @@ func (env *Environment) decide(ctx context.Context, cfg *config.Config, named re
 	order := gate.Order{Verdict: verdict(cfg), Reason: cfg.Reason, By: cfg.By, Operator: operator()}
 	outcome, mr, err := gate.New(parts).Decide(ctx, ref, named.request, order)
 	switch {
-	case errors.Is(err, gate.ErrDenied), errors.Is(err, gate.ErrOtherPolicy), errors.Is(err, gate.ErrNoRule):
+	case errors.Is(err, gate.ErrDenied), errors.Is(err, gate.ErrOtherPolicy), errors.Is(err, gate.ErrDryRun), errors.Is(err, gate.ErrNoRule):
 		return usage("decide: %s: %w", named, err)
 	case err != nil && outcome == "":
 		return fmt.Errorf("decide: %s: %w", named, err)

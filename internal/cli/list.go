@@ -108,6 +108,7 @@ func (env *Environment) openArchive(ctx context.Context, cfg *config.Config) (*s
 type item struct {
 	Request     int64          `json:"request"` // its number
 	State       gate.State     `json:"state"`
+	DryRun      bool           `json:"dry_run,omitempty"` // it was rehearsed: nothing of it is ever carried out
 	Cause       gate.Cause     `json:"cause,omitempty"`   // what ended it, where nobody decided
 	Blocked     string         `json:"blocked,omitempty"` // GitLab's word for why it does not merge
 	Error       string         `json:"error,omitempty"`   // the last trouble, while something is outstanding
@@ -156,7 +157,7 @@ func decisionItemOf(d gate.Decision) decisionItem {
 
 func itemOf(l gate.Listed) item {
 	i := item{
-		Request: l.Number, State: l.State, Cause: l.Cause, Blocked: l.Blocked, Error: l.Error,
+		Request: l.Number, State: l.State, DryRun: l.Dry, Cause: l.Cause, Blocked: l.Blocked, Error: l.Error,
 		Project: l.Path, ProjectID: l.Ref.Project, IID: l.Ref.Number, URL: l.URL, Title: l.Title, Author: l.Author,
 		Source: l.Source, Target: l.Target, Head: l.Head, MergeCommit: l.MergedAs,
 		Rule: l.Rule, Required: max(1, l.Required), Approvals: l.Approvals, Awaited: append([]string{}, l.Awaited...),
@@ -223,10 +224,18 @@ func (env *Environment) listTable(list []gate.Listed, now time.Time) error {
 		for _, name := range l.Awaited {
 			names = append(names, clean(name))
 		}
-		t.add(fmt.Sprint(l.Number), string(l.State), nameOf(l.Path, l.Ref), clean(l.Title), clean(l.Target), clean(l.Head.Short()),
+		t.add(fmt.Sprint(l.Number), string(l.State)+dryRun(l.Dry), nameOf(l.Path, l.Ref), clean(l.Title), clean(l.Target), clean(l.Head.Short()),
 			clean(l.Rule), fmt.Sprintf("%d/%d", l.Approvals, max(1, l.Required)), cmp.Or(strings.Join(names, ", "), "-"), age(now.Sub(l.OpenedAt)))
 	}
 	return t.flush()
+}
+
+// dryRun stands behind what was only rehearsed.
+func dryRun(dry bool) string {
+	if dry {
+		return " (dry run)"
+	}
+	return ""
 }
 
 // nameOf is a merge request's name for people: payments/api!7.

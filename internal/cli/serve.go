@@ -48,16 +48,22 @@ A route whose secret is not configured does not exist.
 
 SIGHUP has it read the policy of its config file again, also for requests that are
 open: approvals of people who may no longer decide stop counting. A bad one is
-refused, and the one before stays. Other settings need a new start.`,
+refused, and the one before stays. Other settings need a new start.
+
+With --dry-run it is a rehearsal: people get cards that say so, their decisions are
+recorded and shown, and nothing is changed in GitLab. Started again without the flag,
+it carries out none of these decisions, and asks anew. Requests from before the dry run
+are paused: their cards take no decision until it is over.`,
 		Example: `  export MRGATE_GITLAB_TOKEN_FILE=/run/secrets/gitlab-token
   export MRGATE_FEISHU_APP_ID=cli_a1b2c3 MRGATE_FEISHU_APP_SECRET_FILE=/run/secrets/feishu-secret
   mrgate serve-callback --config mrgate.yaml --db /var/lib/mrgate/mrgate.db`,
 		Args: cobra.NoArgs,
 	}
-	config.Define(cmd.Flags(), "config", "listen", "admin_listen", "db", "sweep",
+	config.Define(cmd.Flags(), "config", "listen", "admin_listen", "db", "sweep", "dry_run",
 		"gitlab_url", "gitlab_token", "gitlab_ca_file", "gitlab_webhook_secret", "gitlab_signing_token",
 		"feishu_url", "feishu_app_id", "feishu_app_secret", "feishu_verification_token", "feishu_encrypt_key", "feishu_old_callbacks",
 		"public_url", "api_token", "operator_token")
+	reword(cmd, "dry-run", "a rehearsal: record and show everything, change nothing in GitLab, now or later")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := env.load(cmd)
 		if err != nil {
@@ -129,6 +135,9 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	if err != nil {
 		return err
 	}
+	if cfg.DryRun {
+		log.Warn("a dry run: decisions are recorded and shown, and nothing is changed in GitLab, now or later")
+	}
 	log.Info("mrgate "+version(), "db", db, "gitlab", cfg.GitLabURL, "feishu", cfg.FeishuURL, "policy", cfg.Policy.Hash()[:12], "rules", len(cfg.Policy.Rules))
 	warn(log, cfg.Warnings())
 
@@ -198,6 +207,7 @@ func newGate(cfg *config.Config, store gate.Store, forge gate.Forge, log *slog.L
 	}
 	return gate.New(gate.Parts{
 		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Log: log, Earlier: config.ParsePolicy,
+		DryRun: cfg.DryRun,
 	}), nil
 }
 

@@ -189,7 +189,8 @@ func mergeRequestURL(raw string) (name, path string, number int64) {
 type story struct {
 	Request int64      `json:"request"` // its number
 	State   gate.State `json:"state"`
-	Cause   gate.Cause `json:"cause,omitempty"` // what ended it, where nobody decided
+	DryRun  bool       `json:"dry_run,omitempty"` // it was rehearsed: nothing of it is ever carried out
+	Cause   gate.Cause `json:"cause,omitempty"`   // what ended it, where nobody decided
 
 	// The merge request. Title, author and source are what GitLab last said, or,
 	// if there is a later request, what it said when this one was opened.
@@ -289,7 +290,7 @@ func readStory(ctx context.Context, archive gate.Archive, request int64) (*story
 func storyOf(mr *gate.MergeRequest, siblings []int64) *story {
 	r := mr.Current()
 	s := &story{
-		Request: r.ID, State: r.State, Cause: r.Cause, ProjectID: mr.Ref.Project, IID: mr.Ref.Number,
+		Request: r.ID, State: r.State, DryRun: r.Dry, Cause: r.Cause, ProjectID: mr.Ref.Project, IID: mr.Ref.Number,
 		Target: r.Target, Head: r.Head, Note: r.NoteRef, Rule: r.Rule.Name, Required: max(1, r.Rule.Required),
 		Approvers: []approverItem{}, Decisions: []decisionItem{}, Messages: []messageItem{}, Timeline: []event{},
 		Earlier: []int64{}, Later: []int64{}, Troubles: []string{},
@@ -348,6 +349,8 @@ func waitsFor(mr *gate.MergeRequest, r *gate.Request) string {
 		return waitsForApproval(r)
 	case gate.Approved:
 		switch {
+		case r.Dry:
+			return ""
 		case r.Approve.Done.IsZero():
 			return "GitLab to take the approval"
 		case r.Rule.OnApprove == policy.OnApproveApprove:
@@ -360,7 +363,7 @@ func waitsFor(mr *gate.MergeRequest, r *gate.Request) string {
 		w := words.For("en")
 		return "a person: " + w.Blocked(mr.Block(r, w))
 	case gate.Rejected:
-		if r.Rule.OnReject == policy.OnRejectClose {
+		if r.Rule.OnReject == policy.OnRejectClose && !r.Dry {
 			return "GitLab to close it"
 		}
 	case gate.MergedHere, gate.ClosedHere, gate.Expired, gate.Superseded, gate.Withdrawn:
@@ -478,7 +481,7 @@ func (s *story) print(out io.Writer, zone *time.Location) error {
 			field(name, at(t))
 		}
 	}
-	state := string(s.State)
+	state := string(s.State) + dryRun(s.DryRun)
 	if s.Cause != "" {
 		state += ": " + causeText(s.Cause)
 	}

@@ -164,7 +164,7 @@ func (t *teller) opened(d gate.OpenedData) string {
 		t.name(m.Person)
 	}
 	return fmt.Sprintf("opened for %q by %s: commit %s, %s → %s, rule %s", clean(d.Title), userName(d.Author), clean(d.Head.Short()),
-		clean(d.Source), clean(d.Target), clean(d.Rule))
+		clean(d.Source), clean(d.Target), clean(d.Rule)) + dryRun(d.Dry)
 }
 
 // userName is somebody in GitLab: "Bob Chen (@bob)".
@@ -221,9 +221,9 @@ func policyChanged(d gate.PolicyData) string {
 		return ""
 	}
 	if d.Before == "" {
-		return "policy " + shortHash(d.Policy) + " is in force"
+		return "policy " + shortHash(d.Policy) + " is in force" + dryRun(d.Dry)
 	}
-	return "policy " + shortHash(d.Policy) + " is in force, before it was " + shortHash(d.Before)
+	return "policy " + shortHash(d.Policy) + " is in force, before it was " + shortHash(d.Before) + dryRun(d.Dry)
 }
 
 // shortHash is enough of a hash to tell policies apart.
@@ -238,10 +238,10 @@ func (t *teller) decided(ctx context.Context, request int64, d gate.DecidedData)
 		return ""
 	}
 	if d.Via == "operator" {
-		return "operator " + clean(d.Name) + " " + did + " from a shell" + because(d.Reason)
+		return "operator " + clean(d.Name) + " " + did + " from a shell" + because(d.Reason) + dryRun(d.Dry)
 	}
 	t.name(gate.Person{ID: d.Person, Name: d.Name})
-	return t.who(ctx, request, d.Person) + " " + did + because(d.Reason)
+	return t.who(ctx, request, d.Person) + " " + did + because(d.Reason) + dryRun(d.Dry)
 }
 
 func moved(d gate.StateData) string {
@@ -254,7 +254,7 @@ func moved(d gate.StateData) string {
 	case d.On != "":
 		why = ": " + clean(string(d.On))
 	}
-	return clean(string(d.From)) + " → " + clean(string(d.To)) + why
+	return clean(string(d.From)) + " → " + clean(string(d.To)) + why + dryRun(d.Dry)
 }
 
 func causeText(c gate.Cause) string {
@@ -273,6 +273,8 @@ func causeText(c gate.Cause) string {
 		return "it was closed in GitLab"
 	case gate.CauseNoRule:
 		return "no rule covers it any more"
+	case gate.CauseDryRun:
+		return "the dry run is over"
 	case gate.CauseTime:
 		return "nobody decided in time, or it could not be merged in time"
 	}

@@ -16,7 +16,8 @@ const maxClaims = 50
 // where to look. The look turns the message into a card of this listener's, with
 // the forge's facts; what the click counts for, the policy says.
 func (g *Gate) adopt(ctx context.Context, c Click) Answer {
-	mode := g.rules.Load().AdoptCards
+	rules := g.rules.Load()
+	mode := rules.AdoptCards
 	to, ours := c.Origin.recipient(c)
 	if !ours || mode == policy.AdoptRefuse || c.Action != ActionApprove && c.Action != ActionReject {
 		return g.unknownCard(c, "its card is a job's, and not to be taken over")
@@ -32,7 +33,7 @@ func (g *Gate) adopt(ctx context.Context, c Click) Answer {
 		}
 		claim := &Claim{
 			Message: c.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now,
-			Origin: c.Origin, Ref: c.Ref, To: to, Evidence: evidenceOf(c),
+			Origin: c.Origin, Ref: c.Ref, To: to, Dry: rules.dry, Evidence: evidenceOf(c),
 		}
 		claim.Evidence.Unknown = "a job sent it"
 		if full = len(mr.Claims) >= maxClaims; full {
@@ -96,7 +97,7 @@ func (mr *MergeRequest) adoptable(c *Claim, v view) (*Request, *Message, bool) {
 	switch {
 	case mr.wantedAgain():
 		return nil, nil, false
-	case r != nil && (!r.State.Followed() || mr.asked(s, mr.Opening)):
+	case r != nil && (!r.State.Followed() || mr.asked(s, mr.Opening, v.rules)):
 		return r, mr.attach(r, c), true
 	case s.State == ForgeMerged || s.State == ForgeClosed:
 		mr.refuseClaim(c, RefusedWithdrawn, w.ToastWithdrawn())

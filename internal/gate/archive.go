@@ -62,6 +62,7 @@ type Listed struct {
 	Target    string
 	State     State
 	Cause     Cause
+	Dry       bool   // of a dry run
 	Blocked   string // the forge's word for why
 	Error     string // the last trouble, while something is outstanding
 	Rule      string
@@ -78,7 +79,7 @@ type Listed struct {
 // Listed is the request, one of the merge request's, as a list shows it.
 func (mr *MergeRequest) Listed(r *Request) Listed {
 	l := Listed{
-		Number: r.ID, Ref: mr.Ref, Head: r.Head, Target: r.Target, State: r.State, Cause: r.Cause,
+		Number: r.ID, Ref: mr.Ref, Head: r.Head, Target: r.Target, State: r.State, Cause: r.Cause, Dry: r.Dry,
 		Rule: r.Rule.Name, Required: r.Rule.Required, Approvals: len(r.approvals()),
 		OpenedAt: r.OpenedAt, DecidedAt: r.DecidedAt, EndedAt: r.EndedAt,
 	}

@@ -23,7 +23,7 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	var row int64
 	rules := g.rules.Load()
 	err := g.store.Change(ctx, By{Message: click.Key}, func(mr *MergeRequest) error {
-		answer, row = mr.click(click, rules.AdoptCards, rules.hash, rules.words), mr.ID
+		answer, row = mr.click(click, rules), mr.ID
 		return nil
 	})
 	switch {
@@ -41,10 +41,10 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 
 // click is what a click does to the row, and its answer. What it does not change,
 // the log tells.
-func (mr *MergeRequest) click(c Click, adopt policy.AdoptMode, hash string, w *words.Words) Answer {
+func (mr *MergeRequest) click(c Click, p *rules) Answer {
 	r, m := mr.MessageByKey(c.Key)
-	evidence := mr.evidence(r, m, c, w) // of before anything has changed
-	answer := mr.press(r, m, c, evidence, adopt, hash, w)
+	evidence := mr.evidence(r, m, c, p.words) // of before anything has changed
+	answer := mr.press(r, m, c, evidence, p)
 	if answer.Kind == AnswerError && answer.Why == "" {
 		answer.Why = RefusedOther
 	}
@@ -57,12 +57,19 @@ func (mr *MergeRequest) click(c Click, adopt policy.AdoptMode, hash string, w *w
 }
 
 // press is what pressing a button does.
-func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence, adopt policy.AdoptMode, hash string, w *words.Words) Answer {
+func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence, p *rules) Answer {
+	w := p.words
 	mr.expire()
-	if c.Action == ActionAgain {
+	cur := mr.Current()
+	switch {
+	case (r == cur || c.Action == ActionAgain) && !p.minds(r.Dry):
+		return Answer{Kind: AnswerError, Text: w.ToastPaused(), Why: RefusedDryRun}
+	case r == cur && r.Dry != p.dry && r.State.Followed():
+		mr.look() // which withdraws it
+		return Answer{Kind: AnswerError, Text: w.ToastDryRunOver(), Why: RefusedDryRun}
+	case c.Action == ActionAgain:
 		return mr.pressAgain(r, m, c, evidence, w)
 	}
-	cur := mr.Current()
 	if r != cur {
 		if r.Head == cur.Head && r.Target == cur.Target && r.State != Superseded {
 			return mr.answer(r, m, w, AnswerInfo, w.ToastNewer()).because(RefusedNewer)
@@ -76,8 +83,8 @@ func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence
 		}
 		return mr.answer(r, m, w, AnswerInfo, w.ToastSuperseded()).because(RefusedSuperseded)
 	}
-	if !m.is(c.Ref) && adopt != policy.AdoptTrust {
-		return mr.stranger(r, m, c, evidence, adopt, w)
+	if !m.is(c.Ref) && p.AdoptCards != policy.AdoptTrust {
+		return mr.stranger(r, m, c, evidence, p.AdoptCards, w)
 	}
 	if m.Ref == nil {
 		m.Ref = c.Ref
@@ -101,13 +108,13 @@ func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence
 		}
 		return mr.answer(r, m, w, kind, text).because(why)
 	}
-	if r.PolicyHash != hash {
+	if r.PolicyHash != p.hash {
 		if len(mr.Claims) >= maxClaims {
 			return Answer{Kind: AnswerError, Text: w.ToastUnavailable(), Why: RefusedCrowd}
 		}
 		// The rules have changed since the people were looked up.
 		claim := &Claim{
-			Message: m.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now, Evidence: evidence,
+			Message: m.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now, Dry: p.dry, Evidence: evidence,
 		}
 		mr.Claims = append(mr.Claims, claim)
 		mr.tell(r, claim.became(BecameChecking, "", w.ToastChecking()))
@@ -202,6 +209,9 @@ func (r *Request) over(v Verdict, w *words.Words) (AnswerKind, Refusal, string) 
 		if r.Cause == CauseNoRule {
 			return AnswerError, RefusedNoRule, w.ToastNoRule(r.Target)
 		}
+		if r.Cause == CauseDryRun {
+			return AnswerInfo, RefusedDryRun, w.ToastDryRunOver()
+		}
 		return AnswerInfo, RefusedWithdrawn, w.ToastWithdrawn()
 	}
 	return AnswerError, RefusedOther, w.ToastUnknownCard()
@@ -219,6 +229,8 @@ func (r *Request) somebodyWasFirst(v Verdict, w *words.Words) string {
 // taken is the answer to a verdict that counts.
 func (r *Request) taken(v Verdict, w *words.Words) string {
 	switch {
+	case r.Dry:
+		return w.ToastDryRun(v == Approve)
 	case v == Reject:
 		return w.ToastRejected(r.Rule.OnReject == policy.OnRejectClose)
 	case r.State == Pending:
@@ -297,7 +309,7 @@ func (mr *MergeRequest) retry(r *Request, m *Message, c Click, evidence Evidence
 func (mr *MergeRequest) decide(r *Request, d *Decision, evidence Evidence) {
 	d.Entry = mr.record(r, EntryDecided, DecidedData{
 		Person: d.Person, Name: d.Name, Verdict: d.Verdict, Reason: d.Reason, Via: d.Via, At: d.At,
-		Head: r.Head, Target: r.Target, Rule: r.Rule.Name, Policy: r.PolicyHash, Evidence: evidence,
+		Head: r.Head, Target: r.Target, Rule: r.Rule.Name, Policy: r.PolicyHash, Dry: r.Dry, Evidence: evidence,
 	})
 	r.Decisions = append(r.Decisions, d)
 	switch {

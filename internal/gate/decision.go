@@ -40,6 +40,7 @@ type Claim struct {
 	Action  ActionID  `json:"action"`
 	Reason  string    `json:"reason,omitempty"`
 	At      time.Time `json:"at"`
+	Dry     bool      `json:"dry_run,omitempty"` // clicked in a dry run
 
 	Evidence Evidence `json:"evidence,omitzero"`
 

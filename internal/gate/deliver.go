@@ -236,6 +236,12 @@ func (mr *MergeRequest) behind(r *Request, w *words.Words) bool {
 
 // settled says that nothing of the request is outstanding.
 func (mr *MergeRequest) settled(r *Request, w *words.Words, p *rules) bool {
+	switch {
+	case !p.minds(r.Dry):
+		return r.Settled // what it still wants of the forge comes after the dry run
+	case p.dry && r.State == Expired:
+		return false // after the dry run it is asked about for real
+	}
 	return mr.effectOf(r, p) == "" && (!r.State.Open() || r.ends()) && !mr.behind(r, w)
 }
 
@@ -251,7 +257,7 @@ func (mr *MergeRequest) nextDue(w *words.Words, p *rules) time.Time {
 	for _, c := range mr.Claims {
 		if c.Refused != "" {
 			due = earliest(due, latest(mr.ChatAt, mr.Now))
-		} else {
+		} else if p.minds(c.Dry) {
 			due = earliest(due, mr.Now.Add(retryMax)) // a look is on its way; nobody waits for ever
 		}
 	}

@@ -23,6 +23,16 @@
 // somebody else (withdrawn); time (expired). docs/states.md shows every move;
 // the table is [Moves], and no other code moves a state.
 //
+// # Dry runs
+//
+// Under a gate that rehearses ([Parts].DryRun) all goes as above, but nothing is
+// written to the forge: a request that opens is a dry one ([Request].Dry), its
+// cards say so, and it ends with the decision. Nothing of it is ever carried out:
+// a gate that does not rehearse withdraws it and asks anew. The other way round,
+// a gate that rehearses only follows what the forge does with a real request; it
+// takes no decision on it, judges it by no rule and leaves its effects to the gate
+// that comes after.
+//
 // # What can go wrong
 //
 // Anything between any two steps. Therefore nothing is queued: one row stands

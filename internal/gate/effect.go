@@ -34,6 +34,9 @@ func (mr *MergeRequest) nextEffect(p *rules) (*Request, effectKind) {
 // effectOf is the next write that the request waits for. It is asked twice: to
 // see what is next, and, in the write that announces it, whether that still is.
 func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
+	if p.dry || r.Dry {
+		return "" // a dry run writes nothing, and nothing of it is ever carried out
+	}
 	underPolicy := r.PolicyHash == p.hash // else the people have to be looked up first
 	waits := mr.LookAt.After(mr.Now)      // for the forge, or for a person in it
 	switch r.State {

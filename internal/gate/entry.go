@@ -21,7 +21,7 @@ const (
 	EntryState   EntryKind = "state"   // a request moved
 	EntryEffect  EntryKind = "effect"  // the forge was written to, and what it answered
 	EntryMessage EntryKind = "message" // sent, changed, or let go
-	EntryPolicy  EntryKind = "policy"  // another policy is in force
+	EntryPolicy  EntryKind = "policy"  // another policy is in force, or a dry run begins or ends
 	EntryAgain   EntryKind = "again"   // somebody asked again for what had ended
 	// EntryBypassed: merged around the gate, by whom and as what.
 	EntryBypassed EntryKind = "bypassed"
@@ -40,9 +40,10 @@ type Entry struct {
 	Hash         string          // see Chain; the store numbers, times and chains entries when it writes them
 }
 
-// PolicyEntry is the entry that another policy is in force since then.
-func PolicyEntry(hash, before string, since time.Time) *Entry {
-	return newEntry(EntryPolicy, PolicyData{Policy: hash, Before: before, Since: since})
+// PolicyEntry is the entry that another policy is in force since then, in a dry
+// run or for real.
+func PolicyEntry(hash, before string, dry bool, since time.Time) *Entry {
+	return newEntry(EntryPolicy, PolicyData{Policy: hash, Before: before, Dry: dry, Since: since})
 }
 
 func newEntry(kind EntryKind, data any) *Entry {

@@ -24,6 +24,7 @@ type OpenedData struct {
 	Policy    string   `json:"policy"` // the hash of its text
 	Required  int      `json:"required"`
 	Approvers []Member `json:"approvers"` // without an id: the chat did not know them
+	Dry       bool     `json:"dry_run,omitempty"`
 }
 
 // ClickData is an [EntryClick].
@@ -71,6 +72,7 @@ const (
 	RefusedReason     Refusal = "no reason"          // where the rule demands one
 	RefusedCard       Refusal = "not this card"      // it is none that the listener sent
 	RefusedCrowd      Refusal = "too many"           // wait to be checked already
+	RefusedDryRun     Refusal = "dry run"            // it rehearses while the request is real, or is over
 	RefusedNeedless   Refusal = "retry not needed"   // it is being merged
 	RefusedOther      Refusal = "other"              // what was said to the person tells
 )
@@ -127,6 +129,7 @@ type DecidedData struct {
 	Target  string    `json:"target"`
 	Rule    string    `json:"rule"`
 	Policy  string    `json:"policy"` // the hash of its text
+	Dry     bool      `json:"dry_run,omitempty"`
 	Evidence
 }
 
@@ -158,6 +161,7 @@ type StateData struct {
 	By     User   `json:"by,omitzero"`      // who merged or closed it in the forge, as the forge says
 	// Tried is when mrgate itself last tried a merge whose answer never came.
 	Tried time.Time `json:"tried,omitzero"`
+	Dry   bool      `json:"dry_run,omitempty"`
 }
 
 // EffectData is an [EntryEffect].
@@ -226,7 +230,8 @@ const (
 
 // PolicyData is an [EntryPolicy].
 type PolicyData struct {
-	Policy string    `json:"policy"`           // the hash of its text, which the database keeps
-	Before string    `json:"before,omitempty"` // the hash of the one before; none: it is the first
+	Policy string    `json:"policy"`            // the hash of its text, which the database keeps
+	Before string    `json:"before,omitempty"`  // the hash of the one before; none: it is the first
+	Dry    bool      `json:"dry_run,omitempty"` // a dry run begins, or goes on
 	Since  time.Time `json:"since"`
 }

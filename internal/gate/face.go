@@ -39,6 +39,10 @@ func (mr *MergeRequest) face(r *Request, m *Message, w *words.Words) Card {
 	if m.Said != "" {
 		c.Status = append(c.Status, words.Plain(m.Said))
 	}
+	if r.Dry {
+		c.Facts = slices.Insert(c.Facts, 0, words.Plain(w.DryRun()))
+		c.Summary = w.SummaryDryRun(c.Summary)
+	}
 	return c
 }
 
@@ -345,6 +349,9 @@ func (f *facing) approve() Action {
 	case more > 0:
 		text = f.w.ConfirmPart(string(f.r.Head), more)
 	}
+	if f.r.Dry {
+		text = f.w.DryRun()
+	}
 	return Action{
 		ID: ActionApprove, Label: f.w.ButtonApprove(merge), Style: StylePrimary,
 		Confirm: &Confirm{Title: f.w.ConfirmApprove(merge, f.ref), Text: text},
@@ -356,9 +363,13 @@ func (f *facing) reject() Action {
 	if f.r.Panel.Author.ID != "" {
 		told = f.w.Author(f.s.Author.Name, f.s.Author.Username)
 	}
+	text := f.w.ConfirmRejected(f.closes(), told)
+	if f.r.Dry {
+		text = f.w.DryRun()
+	}
 	return Action{
 		ID: ActionReject, Label: f.w.ButtonReject(f.closes()), Style: StyleDanger,
-		Confirm: &Confirm{Title: f.w.ConfirmReject(f.closes(), f.ref), Text: f.w.ConfirmRejected(f.closes(), told)},
+		Confirm: &Confirm{Title: f.w.ConfirmReject(f.closes(), f.ref), Text: text},
 	}
 }
 
@@ -403,8 +414,11 @@ func (f *facing) state() (Tone, string, []words.Text) {
 		return ToneGrey, title, f.lines(line, f.rejectedBy(), f.approvedBy())
 	case Withdrawn:
 		title, line := w.TitleClosed(ref), w.ClosedThere(f.s.ClosedBy.Name)
-		if r.Cause == CauseNoRule {
+		switch r.Cause { //nolint:exhaustive // the others supersede, or went around the gate
+		case CauseNoRule:
 			title, line = w.TitleNoRule(ref), w.NoRule(r.Target)
+		case CauseDryRun:
+			title, line = w.TitleDryRunOver(ref), w.DryRunOver()
 		}
 		return ToneGrey, title, f.lines(line, f.rejectedBy(), f.approvedBy())
 	}
@@ -427,7 +441,7 @@ func (f *facing) mergedThere() string {
 		return f.w.MergedThereInto(who, f.s.Target)
 	case BypassEarly:
 		return f.w.MergedThereBefore(who)
-	case BypassUnasked, BypassUndecided, BypassRejected, BypassExpired:
+	case BypassUnasked, BypassUndecided, BypassRejected, BypassExpired, BypassDryRun:
 	}
 	return f.w.MergedThere(who)
 }
@@ -523,6 +537,8 @@ func (f *facing) approved() (Tone, string, []words.Text) {
 	// The attempts are not counted on the card: each would be a change of it.
 	waits := f.mr.Tries > 0
 	switch {
+	case r.Dry:
+		return ToneGreen, w.TitleApproved(ref), f.lines(f.approvedBy(), f.wouldNow())
 	case !f.merges() && waits && !r.Approve.done():
 		return ToneTurquoise, w.TitleGitLab(ref), f.lines(f.approvedBy(), w.AwaitsGitLab(false))
 	case !f.merges():
@@ -542,12 +558,24 @@ func (f *facing) rejected() (Tone, string, []words.Text) {
 		name, reason = f.nameOf(d), d.Reason
 	}
 	switch {
+	case f.r.Dry && f.r.State == Rejected && f.closes():
+		return ToneRed, w.TitleRejected(f.ref), f.lines(w.RejectedClosing(name, reason), f.approvedBy(), f.wouldNow())
+	case f.r.Dry && f.r.State == Rejected:
+		return ToneRed, w.TitleSentBack(f.ref), f.lines(w.RejectedClosing(name, reason), f.approvedBy(), f.wouldNow())
 	case f.r.State == ClosedHere:
 		return ToneRed, w.TitleRejected(f.ref), f.lines(w.RejectedClosed(name, reason), f.approvedBy())
 	case f.closes():
 		return ToneRed, w.TitleClosing(f.ref), f.lines(w.RejectedClosing(name, reason), f.approvedBy())
 	}
 	return ToneRed, w.TitleSentBack(f.ref), f.lines(w.RejectedOpen(name, reason), f.approvedBy())
+}
+
+// wouldNow says what would follow the decision if it were no dry run.
+func (f *facing) wouldNow() string {
+	if f.r.State == Approved {
+		return f.w.WouldNow(true, f.merges(), f.r.Target)
+	}
+	return f.w.WouldNow(false, f.closes(), f.r.Target)
 }
 
 // waited is how long the request was open.
@@ -643,6 +671,10 @@ func (f *facing) result(c *Card) {
 	}
 	switch r.State {
 	case Approved:
+		if r.Dry {
+			text = w.ResultDryRun(f.names, ref, "", true, f.wouldNow())
+			break
+		}
 		text = w.ResultApproved(f.names, ref)
 		if f.merges() {
 			text = w.ResultMerging(f.names, ref, r.Target)
@@ -652,6 +684,10 @@ func (f *facing) result(c *Card) {
 	case MergedHere:
 		text = w.ResultMerged(f.names, ref, r.Target)
 	case Rejected, ClosedHere:
+		if r.Dry && r.State == Rejected {
+			text = w.ResultDryRun([]string{name}, ref, reason, false, f.wouldNow())
+			break
+		}
 		text = w.ResultSentBack(name, ref, reason)
 		if f.closes() || r.State == ClosedHere {
 			text = w.ResultRejected(name, ref, reason, r.State == ClosedHere)

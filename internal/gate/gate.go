@@ -21,7 +21,8 @@ type Parts struct {
 	Store   Store
 	Policy  *policy.Policy // until SetPolicy
 	Log     *slog.Logger
-	Workers int // merge requests at work at the same time; 0: 8
+	Workers int  // merge requests at work at the same time; 0: 8
+	DryRun  bool // a rehearsal: see the package's story
 	// Earlier reads a policy that was in force before from its text. nil: the one
 	// in force stands for all that were.
 	Earlier func(text string) (*policy.Policy, error)
@@ -51,11 +52,16 @@ type rules struct {
 	*policy.Policy
 	hash  string
 	words *words.Words // in the policy's language
+	dry   bool         // the gate rehearses
 }
 
-func rulesOf(p *policy.Policy) *rules {
-	return &rules{Policy: p, hash: p.Hash(), words: words.For(string(p.Locale))}
+func rulesOf(p *policy.Policy, dry bool) *rules {
+	return &rules{Policy: p, hash: p.Hash(), words: words.For(string(p.Locale)), dry: dry}
 }
+
+// minds says that a request or claim, of a dry run or real, is for this gate to
+// judge. A dry run leaves alone what is real.
+func (p *rules) minds(dry bool) bool { return dry || !p.dry }
 
 func (g *Gate) words() *words.Words { return g.rules.Load().words }
 
@@ -69,7 +75,7 @@ func New(parts Parts) *Gate {
 	if g.workers == 0 {
 		g.workers = 8
 	}
-	g.rules.Store(rulesOf(parts.Policy))
+	g.rules.Store(rulesOf(parts.Policy, parts.DryRun))
 	return g
 }
 
@@ -80,7 +86,7 @@ func New(parts Parts) *Gate {
 func (g *Gate) SetPolicy(ctx context.Context, p *policy.Policy) error {
 	// Before the store is told: a row that is judged in between is judged by the
 	// new policy, and not by the old one after it was made due.
-	g.rules.Store(rulesOf(p))
+	g.rules.Store(rulesOf(p, g.rules.Load().dry))
 	for {
 		err := g.notePolicy(ctx)
 		if err == nil {
@@ -99,7 +105,7 @@ func (g *Gate) notePolicy(ctx context.Context) error {
 	g.noting.Lock()
 	defer g.noting.Unlock()
 	rules := g.rules.Load()
-	if err := g.store.Policy(ctx, rules.hash, rules.Text()); err != nil {
+	if err := g.store.Policy(ctx, rules.hash, rules.Text(), rules.dry); err != nil {
 		return fmt.Errorf("note the policy: %w", err)
 	}
 	return nil

@@ -77,10 +77,12 @@ func (mr *MergeRequest) openingAfter(s *Snapshot) int {
 	return mr.Opening
 }
 
-// asked says that the latest request is for this already.
-func (mr *MergeRequest) asked(s *Snapshot, opening int) bool {
+// asked says that the latest request is for this already. What was asked in a
+// dry run is not asked yet.
+func (mr *MergeRequest) asked(s *Snapshot, opening int, p *rules) bool {
 	cur := mr.Current()
-	return cur != nil && cur.Opening == opening && cur.Head == s.Head && cur.Target == s.Target && !cur.passedBy() && !mr.wantedAgain()
+	return cur != nil && cur.Opening == opening && cur.Head == s.Head && cur.Target == s.Target && !cur.passedBy() && !mr.wantedAgain() &&
+		(p.dry || !cur.Dry)
 }
 
 // passedBy says that the request ended because the forge or the policy had moved
@@ -107,6 +109,8 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 		mr.move(r, EventClosed)
 	case s.State == ForgeClosed:
 		mr.end(r, EventWithdrawn, CauseClosed)
+	case r.Dry && !v.rules.dry:
+		mr.end(r, EventWithdrawn, CauseDryRun)
 	case s.Draft:
 		mr.end(r, EventSuperseded, CauseDraft)
 	case s.Target != r.Target:
@@ -115,6 +119,7 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 		mr.end(r, EventSuperseded, CausePush)
 	case mr.Opening != r.Opening:
 		mr.end(r, EventSuperseded, CauseReopened)
+	case !v.rules.minds(r.Dry):
 	case v.rule == nil:
 		mr.end(r, EventWithdrawn, CauseNoRule)
 	case r.State == BlockedNow:
@@ -125,7 +130,7 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 // recount applies another policy to the latest request: approvals whose givers
 // may no longer decide stop counting.
 func (mr *MergeRequest) recount(r *Request, v view) {
-	if !r.State.Followed() || v.rule == nil || v.panel == nil || r.PolicyHash == v.rules.hash && !r.Panel.Blind {
+	if !r.State.Followed() || !v.rules.minds(r.Dry) || v.rule == nil || v.panel == nil || r.PolicyHash == v.rules.hash && !r.Panel.Blind {
 		return
 	}
 	if v.panel.Blind && !r.Panel.Blind {
@@ -210,7 +215,7 @@ func (mr *MergeRequest) open(v view) (putOff bool) {
 	case v.rule == nil:
 		mr.Why = fmt.Sprintf(WhyNoRule+" matches %s of %s", s.Target, s.Path)
 		return false
-	case mr.asked(s, mr.Opening):
+	case mr.asked(s, mr.Opening, v.rules):
 		mr.Why = ""
 		return false
 	case v.contents == nil || v.panel == nil:
@@ -224,13 +229,16 @@ func (mr *MergeRequest) open(v view) (putOff bool) {
 	mr.Why = ""
 	old := mr.Current()
 	r := &Request{
-		ID: mr.NextRequest, Seq: 1, Opening: mr.Opening, Head: s.Head, Target: s.Target, State: Pending,
+		ID: mr.NextRequest, Seq: 1, Opening: mr.Opening, Head: s.Head, Target: s.Target, State: Pending, Dry: v.rules.dry,
 		Rule: *v.rule, PolicyHash: v.rules.hash, Panel: *v.panel, Pipeline: s.Pipeline,
 		OpenedAt: mr.Now, ExpiresAt: mr.Now.Add(v.rule.ExpireAfter),
 	}
 	if old != nil {
 		r.Seq = old.Seq + 1
 		r.Before = old.before()
+		if old.Dry && !r.Dry {
+			r.Before = old.Before // nobody was rejected in a dry run
+		}
 		old.Settled = old.Settled && !old.mayBeAskedAgain() // else the button that asks again goes
 	}
 	mr.NextRequest++
@@ -238,7 +246,7 @@ func (mr *MergeRequest) open(v view) (putOff bool) {
 	mr.record(r, EntryOpened, OpenedData{
 		Path: s.Path, Number: mr.Ref.Number, URL: s.URL, Title: s.Title, Author: s.Author,
 		Head: s.Head, Source: s.Source, Target: s.Target,
-		Rule: r.Rule.Name, Policy: r.PolicyHash, Required: r.Rule.Required, Approvers: r.Panel.Approvers,
+		Rule: r.Rule.Name, Policy: r.PolicyHash, Required: r.Rule.Required, Approvers: r.Panel.Approvers, Dry: r.Dry,
 	})
 	mr.addressees(r, old)
 	mr.sentAgain(r, old)
@@ -281,7 +289,7 @@ func (mr *MergeRequest) address(r, old *Request, kind MessageKind, to Recipient)
 	}
 	m := &Message{Key: MessageKey(mr.Ref, r.Head, r.Target, r.Seq, kind, to), Kind: kind, To: to}
 	r.Messages = append(r.Messages, m)
-	if old == nil || old.State != Superseded || old.decisionOf(to.ID) != nil {
+	if old == nil || old.State != Superseded || old.Dry != r.Dry || old.decisionOf(to.ID) != nil {
 		return
 	}
 	was := old.message(kind, to)
@@ -318,6 +326,9 @@ func (mr *MergeRequest) judgeClaims(v view) {
 
 // judgeClaim judges one; false: it has to wait.
 func (mr *MergeRequest) judgeClaim(c *Claim, v view) bool {
+	if !v.rules.minds(c.Dry) {
+		return false
+	}
 	r, m := mr.MessageByKey(c.Message)
 	if c.Origin != nil {
 		var ok bool
@@ -341,6 +352,10 @@ func (mr *MergeRequest) judgeClaim(c *Claim, v view) bool {
 	m.Shown = "" // whatever becomes of it, the card has to say so
 	if r != mr.Current() || !r.State.Followed() {
 		mr.tell(r, c.became(BecameRefused, RefusedSuperseded, ""))
+		return true
+	}
+	if c.Dry != v.rules.dry || r.Dry != v.rules.dry {
+		mr.tell(r, c.became(BecameRefused, RefusedDryRun, ""))
 		return true
 	}
 	if r.PolicyHash != v.rules.hash {
@@ -416,7 +431,7 @@ func (mr *MergeRequest) move(r *Request, on Event) {
 		r.DecidedAt, r.Blocked = time.Time{}, Mergeability{}
 	}
 	mr.tellAuthor(r)
-	data := StateData{From: from, To: to, On: on, Cause: r.Cause, Why: r.Blocked.Reason, Detail: r.Blocked.Detail}
+	data := StateData{From: from, To: to, On: on, Cause: r.Cause, Why: r.Blocked.Reason, Detail: r.Blocked.Detail, Dry: r.Dry}
 	if s := mr.Snapshot; s != nil {
 		switch {
 		case s.State == ForgeMerged:
@@ -434,8 +449,8 @@ func (mr *MergeRequest) move(r *Request, on Event) {
 // tellAuthor adds the message that makes the author's phone ring, where the new
 // state is news to them: not for a push, a draft or a retarget, which they did.
 func (mr *MergeRequest) tellAuthor(r *Request) {
-	if r.Panel.Author.ID == "" {
-		return
+	if r.Panel.Author.ID == "" || r.Cause == CauseDryRun {
+		return // the notice of the request that follows says enough
 	}
 	to := Recipient{ID: r.Panel.Author.ID}
 	switch r.State {
@@ -453,14 +468,14 @@ func (mr *MergeRequest) tellAuthor(r *Request) {
 	}
 }
 
-// ends says that the rule asks nothing more of the forge in this state: the
-// request is over, and only followed.
+// ends says that the rule, or a dry run, asks nothing more of the forge in this
+// state: the request is over, and only followed.
 func (r *Request) ends() bool {
 	switch r.State {
 	case Approved:
-		return r.Rule.OnApprove == policy.OnApproveApprove
+		return r.Dry || r.Rule.OnApprove == policy.OnApproveApprove
 	case Rejected:
-		return r.Rule.OnReject == policy.OnRejectComment
+		return r.Dry || r.Rule.OnReject == policy.OnRejectComment
 	case MergedHere, ClosedHere, Expired, Superseded, Withdrawn:
 		return true
 	case Pending, BlockedNow:

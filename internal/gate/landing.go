@@ -28,6 +28,7 @@ const (
 	BypassCommit    Bypass = "another commit than was asked about"
 	BypassTarget    Bypass = "another target than was asked about"
 	BypassEarly     Bypass = "merged before it was approved"
+	BypassDryRun    Bypass = "asked about in a dry run only"
 )
 
 // clocksApart is how much the forge's clock may differ from the store's. A merge
@@ -69,6 +70,8 @@ func (mr *MergeRequest) bypass() Bypass {
 	switch {
 	case r == nil || r.State == Superseded || r.State == Withdrawn:
 		return BypassUnasked
+	case r.Dry:
+		return BypassDryRun
 	case r.State == Expired:
 		return BypassExpired
 	case r.State == ClosedHere:

@@ -18,11 +18,11 @@ type busy struct {
 	on atomic.Bool
 }
 
-func (b *busy) Policy(ctx context.Context, hash, text string) error {
+func (b *busy) Policy(ctx context.Context, hash, text string, dry bool) error {
 	if b.on.Load() {
 		return errors.New("the database is locked")
 	}
-	return b.Store.Policy(ctx, hash, text)
+	return b.Store.Policy(ctx, hash, text, dry)
 }
 
 func TestPolicyHoldsBeforeItCanBeNoted(t *testing.T) {
@@ -49,7 +49,7 @@ func TestPolicyHoldsBeforeItCanBeNoted(t *testing.T) {
 		if err := <-set; err != nil {
 			t.Errorf("set policy: %v", err)
 		}
-		if hash, err := g.store.InForce(context.Background()); err != nil || hash != without.Hash() {
+		if hash, _, err := g.store.InForce(context.Background()); err != nil || hash != without.Hash() {
 			t.Errorf("in force is %s, %v", hash, err)
 		}
 		if s := b.title(b.alice); !strings.HasPrefix(s, "Approval needed") {

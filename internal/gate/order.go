@@ -39,6 +39,8 @@ var (
 	ErrDenied = errors.New("the policy says operator_decisions: deny")
 	// ErrOtherPolicy: the listener on this database works under another policy.
 	ErrOtherPolicy = errors.New("the listener on this database works under another policy")
+	// ErrDryRun: the listener on this database rehearses, or did when it last ran.
+	ErrDryRun = errors.New("the listener on this database is in a dry run, and operators decide for real; start it without --dry-run first")
 	// ErrDecided: this operator decided otherwise before.
 	ErrDecided = errors.New("this operator has decided otherwise before")
 )
@@ -54,11 +56,13 @@ func (g *Gate) Decide(ctx context.Context, ref Ref, request int64, order Order) 
 	if rules.OperatorDecisions == policy.OperatorDeny {
 		return "", nil, ErrDenied
 	}
-	switch hash, err := g.store.InForce(ctx); {
+	switch hash, dry, err := g.store.InForce(ctx); {
 	case err != nil:
 		return "", nil, fmt.Errorf("read the policy in force: %w", err)
+	case dry, rules.dry:
+		return "", nil, ErrDryRun
 	case hash == "":
-		if err := g.store.Policy(ctx, rules.hash, rules.Text()); err != nil {
+		if err := g.store.Policy(ctx, rules.hash, rules.Text(), false); err != nil {
 			return "", nil, fmt.Errorf("note the policy: %w", err)
 		}
 	case hash != rules.hash:
@@ -92,7 +96,7 @@ func (g *Gate) Decide(ctx context.Context, ref Ref, request int64, order Order) 
 // if there is none.
 func (g *Gate) opened(ctx context.Context, ref Ref) (*MergeRequest, error) {
 	mr, err := g.store.Peek(ctx, By{Ref: &ref})
-	if err == nil && mr.Current() != nil && mr.Current().State.Followed() {
+	if err == nil && mr.Current() != nil && mr.Current().State.Followed() && !mr.Current().Dry {
 		return mr, nil
 	}
 	if err != nil && !errors.Is(err, ErrNoRow) {
@@ -159,7 +163,7 @@ func (o *Order) person() string { return viaOperator + ":" + o.Operator }
 func (mr *MergeRequest) order(id int64, o Order) error {
 	mr.expire()
 	r := mr.Current()
-	if r == nil || r.ID != id || !r.State.Followed() {
+	if r == nil || r.ID != id || !r.State.Followed() || r.Dry {
 		return errOvertaken
 	}
 	person := o.person()

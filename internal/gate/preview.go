@@ -34,7 +34,7 @@ func Preview(p *policy.Policy, a Asking, people func(policy.Identity) Person, no
 	mr = &MergeRequest{Ref: a.Ref, Now: now, NextRequest: 1, starter: a.Starter}
 	s := a.Snapshot
 	s.ReadAt, s.Merging.Class = now, MergeGo
-	v := view{snapshot: &s, rules: rulesOf(p), rule: p.Match(projectOf(a.Ref, &s), s.Target)}
+	v := view{snapshot: &s, rules: rulesOf(p, false), rule: p.Match(projectOf(a.Ref, &s), s.Target)}
 	if v.rule != nil && s.Ready() {
 		if v.contents = a.Contents; v.contents == nil {
 			v.contents = &Contents{Head: s.Head}

@@ -227,8 +227,9 @@ func (g *Gate) covering(ctx context.Context, ref Ref, s *Snapshot) (*policy.Rule
 func (w *work) lookUp(ctx context.Context, v *view) error {
 	mr, s := w.mr, v.snapshot
 	cur := mr.Current()
-	opens := v.rule != nil && s.Ready() && !mr.asked(s, mr.openingAfter(s))
-	changed := v.rule != nil && cur != nil && cur.State.Followed() && mr.asked(s, mr.openingAfter(s)) &&
+	asked := mr.asked(s, mr.openingAfter(s), v.rules)
+	opens := v.rule != nil && s.Ready() && !asked
+	changed := v.rule != nil && cur != nil && cur.State.Followed() && v.rules.minds(cur.Dry) && asked &&
 		(cur.PolicyHash != v.rules.hash || cur.Panel.Blind && w.g.chat != nil)
 	if !opens && !changed {
 		return nil
@@ -366,11 +367,11 @@ func (w *work) finish() error {
 }
 
 // unjudged says that something waits for a look: a request under another policy,
-// or a claim.
+// one of a dry run that is over, or a claim.
 func (mr *MergeRequest) unjudged(p *rules) bool {
 	cur := mr.Current()
-	return cur != nil && cur.State.Followed() && cur.PolicyHash != p.hash ||
-		slices.ContainsFunc(mr.Claims, func(c *Claim) bool { return c.Refused == "" })
+	return cur != nil && cur.State.Followed() && p.minds(cur.Dry) && (cur.PolicyHash != p.hash || cur.Dry != p.dry) ||
+		slices.ContainsFunc(mr.Claims, func(c *Claim) bool { return c.Refused == "" && p.minds(c.Dry) })
 }
 
 // hurry has a worker that writes messages make room: a person waits for the

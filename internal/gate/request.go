@@ -17,6 +17,7 @@ type Request struct {
 	State   State
 	Cause   Cause // why it was superseded, withdrawn or expired; for the card
 	Settled bool  // nothing is left to do or to show
+	Dry     bool  // of a dry run: nothing of it is ever carried out
 
 	Rule       policy.Rule // as it read when it was last looked up
 	PolicyHash string
@@ -54,6 +55,7 @@ const (
 	CauseClosed   Cause = "closed elsewhere"
 	CauseNoRule   Cause = "no rule"
 	CauseTime     Cause = "time"
+	CauseDryRun   Cause = "dry run over"
 )
 
 // Before is what a card says about a request that was rejected before this one.

@@ -46,6 +46,12 @@ func (mr *MergeRequest) Standing(request int64) Standing {
 	if r == nil {
 		return mr.unasked()
 	}
+	switch {
+	case r.Dry && r.State.Followed():
+		return StandingPending // what is decided in a dry run lets nothing pass
+	case r.Dry && r.State == ClosedHere:
+		return StandingOvertaken
+	}
 	switch r.State {
 	case Pending:
 		return StandingPending

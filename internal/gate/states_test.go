@@ -43,6 +43,8 @@ other code moves a state.
 	}
 	b.WriteString("\n`approved` is the end where the rule says `on_approve: approve`, `rejected` where it says `on_reject: comment`.\n")
 	b.WriteString("Both are still followed while the merge request is open.\n")
+	b.WriteString("\nA dry run's requests make the same moves, but `approved` and `rejected` are always ends, and a listener that is\n")
+	b.WriteString("started for real withdraws those that are still followed, and asks anew.\n")
 	return b.String()
 }
 

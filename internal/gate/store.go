@@ -39,13 +39,17 @@ type Store interface {
 	NextDue(ctx context.Context) (time.Duration, bool, error)
 
 	// Policy notes that the policy with this hash and text is in force from now
-	// on, with a [PolicyEntry] in the log if it is another one, and makes every merge request due, with a look, that has a followed
-	// request under another policy, or, if it is another one, whose Why begins
-	// with WhyNoRule.
-	Policy(ctx context.Context, hash, text string) error
+	// on, as a dry run or for real, with a [PolicyEntry] in the log if either is
+	// not as before. It makes every merge request due, with a look, that has a
+	// followed request which is under another policy, or of a dry run that is
+	// over; a dry run leaves real requests alone. If either is not as before, so is
+	// each whose Why begins with WhyNoRule; and after a dry run, each with a
+	// decided or ended request that is not settled.
+	Policy(ctx context.Context, hash, text string, dry bool) error
 
-	// InForce is the hash of the policy that Policy noted last; "": none was.
-	InForce(ctx context.Context) (string, error)
+	// InForce is the hash of the policy that Policy noted last, and whether that
+	// was for a dry run; "": none was.
+	InForce(ctx context.Context) (hash string, dry bool, err error)
 
 	// PolicyAt is the policy that was in force at the time; the zero Noted: none
 	// was yet.

@@ -396,6 +396,8 @@ func (a *API) decide(ctx context.Context, w http.ResponseWriter, r *http.Request
 	switch {
 	case errors.Is(err, gate.ErrDenied):
 		return refuse(http.StatusForbidden, "the policy says operator_decisions: deny").of(ProblemDenied, "Operators may not decide")
+	case errors.Is(err, gate.ErrDryRun):
+		return refuse(http.StatusConflict, err.Error()).of(ProblemDryRun, "A dry run")
 	case errors.Is(err, gate.ErrNoRule):
 		return refuse(http.StatusUnprocessableEntity, err.Error()).of(ProblemNoRule, "No rule covers it")
 	case errors.Is(err, gate.ErrDecided):

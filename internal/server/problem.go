@@ -9,6 +9,7 @@ import (
 const (
 	ProblemNoRule    = "urn:mrgate:no-rule"
 	ProblemDenied    = "urn:mrgate:denied"
+	ProblemDryRun    = "urn:mrgate:dry-run"
 	ProblemOvertaken = "urn:mrgate:overtaken"
 	ProblemDecided   = "urn:mrgate:decided-otherwise"
 )

@@ -35,6 +35,7 @@ type MergeRequest struct {
 type Request struct {
 	ID        int64         `json:"id"`
 	State     gate.State    `json:"state"`
+	DryRun    bool          `json:"dry_run,omitempty"`
 	Cause     gate.Cause    `json:"cause,omitempty"`
 	Blocked   string        `json:"blocked,omitempty"`
 	Head      gate.CommitID `json:"head"`
@@ -84,9 +85,12 @@ func statusOf(mr *gate.MergeRequest, number int64) Status {
 	if r == nil {
 		return st
 	}
+	if r.Dry && r.State.Followed() {
+		st.Why = "the listener is in a dry run: what people decide in it counts for nothing"
+	}
 	l := mr.Listed(r)
 	st.Request = &Request{
-		ID: l.Number, State: l.State, Cause: l.Cause, Blocked: l.Blocked, Head: l.Head, Target: l.Target,
+		ID: l.Number, State: l.State, DryRun: l.Dry, Cause: l.Cause, Blocked: l.Blocked, Head: l.Head, Target: l.Target,
 		Rule: l.Rule, Required: l.Required, Approvals: l.Approvals, Awaited: l.Awaited,
 		OpenedAt: l.OpenedAt, ExpiresAt: r.ExpiresAt, DecidedAt: l.DecidedAt, EndedAt: l.EndedAt,
 		Decisions: []Decision{},

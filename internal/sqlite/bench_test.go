@@ -116,8 +116,8 @@ func fillPast(b *testing.B, s *Store, n int) {
 			` + numbers + `SELECT i, 'gitlab', 2 + i % 500, i, 'group/project-' || i % 500, 'bob', printf('%040x', i), 1, '', 3, '', 0, 0, '' FROM n`,
 		`INSERT INTO seen (merge_request, snapshot)
 			` + numbers + `SELECT i, '{"path":"group/project","title":"A title"}' FROM n`,
-		`INSERT INTO request (id, merge_request, seq, opening, head, target, state, cause, settled, rule, terms, policy_hash, panel, opened_at, ended_at, note_ref, scheduled, blocked)
-			` + numbers + `SELECT i, i, 1, 1, printf('%040x', i), 'main', 'merged', '', 1, 'rule 1', '{}', 'hash', '{}', i, i, '', 0, '{}' FROM n`,
+		`INSERT INTO request (id, merge_request, seq, opening, head, target, state, cause, settled, dry, rule, terms, policy_hash, panel, opened_at, ended_at, note_ref, scheduled, blocked)
+			` + numbers + `SELECT i, i, 1, 1, printf('%040x', i), 'main', 'merged', '', 1, 0, 'rule 1', '{}', 'hash', '{}', i, i, '', 0, '{}' FROM n`,
 		`INSERT INTO log (number, at, merge_request, request, kind, data, hash)
 			` + numbers + `SELECT i, i, i, i, 'decided', '{}', printf('%064x', i) FROM n`,
 		`INSERT INTO decision (request, person, name, verdict, reason, via, shown, void, at, entry)

@@ -10,7 +10,7 @@ import (
 	"mrgate/internal/gate"
 )
 
-const newestPolicy = `SELECT hash FROM policy WHERE id = (SELECT MAX(id) FROM policy)`
+const newestPolicy = `SELECT hash, dry FROM policy WHERE id = (SELECT MAX(id) FROM policy)`
 
 // lookNow has rows looked at now (?1); which, follows.
 const lookNow = `UPDATE merge_request SET
@@ -19,27 +19,35 @@ const lookNow = `UPDATE merge_request SET
 	due_at = CASE WHEN lease <> '' THEN due_at ELSE MIN(COALESCE(due_at, ?1), ?1) END `
 
 // Policy notes that the policy with this hash and text is in force from now on,
-// and makes every merge request due, with a look, that has a followed request
-// under another policy. The log tells of another policy.
-func (s *Store) Policy(ctx context.Context, hash, text string) error {
+// and makes every merge request due, with a look, of which it has a say; see
+// [gate.Store]. The log tells of another policy.
+func (s *Store) Policy(ctx context.Context, hash, text string, dry bool) error {
+	mode, _ := flag{&dry}.store() // never fails
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		newest, err := tx.rows(ctx, newestPolicy)
 		if err != nil {
 			return err
 		}
-		if len(newest) == 0 || newest[0][0] != hash {
+		if len(newest) == 0 || newest[0][0] != hash || newest[0][1] != mode {
 			before := ""
 			if len(newest) > 0 {
 				if before, err = as[string](newest[0][0]); err != nil {
 					return err
 				}
 			}
-			if err := tx.append(ctx, gate.PolicyEntry(hash, before, tx.now)); err != nil {
+			if err := tx.append(ctx, gate.PolicyEntry(hash, before, dry, tx.now)); err != nil {
 				return err
 			}
-			if err := tx.write(ctx, `INSERT INTO policy (hash, text, since) VALUES (?1, ?2, ?3)`,
-				hash, text, tx.now.UnixMilli()); err != nil {
+			if err := tx.write(ctx, `INSERT INTO policy (hash, text, dry, since) VALUES (?1, ?2, ?3, ?4)`,
+				hash, text, mode, tx.now.UnixMilli()); err != nil {
 				return err
+			}
+			if len(newest) > 0 && newest[0][1] != mode && !dry {
+				// What the dry run has left to this.
+				if err := tx.write(ctx, lookNow+`WHERE id IN (SELECT merge_request FROM request WHERE settled = 0 AND state <> 'pending')`,
+					tx.now.UnixMilli()); err != nil {
+					return err
+				}
 			}
 			// Perhaps a rule covers them now.
 			if err := tx.write(ctx, lookNow+`WHERE why <> '' AND why >= CAST(?2 AS TEXT) AND why < CAST(?2 AS TEXT) || CHAR(1114111)`,
@@ -54,10 +62,10 @@ func (s *Store) Policy(ctx context.Context, hash, text string) error {
 			WHERE id IN (
 				SELECT merge_request FROM request
 				WHERE state IN ('pending', 'approved', 'blocked', 'rejected')
-					AND policy_hash <> ?2
+					AND (policy_hash <> ?2 OR dry <> ?3) AND (dry = 1 OR ?3 = 0)
 					AND (settled = 0 OR seq = (
 						SELECT MAX(later.seq) FROM request AS later WHERE later.merge_request = request.merge_request)))`,
-			tx.now.UnixMilli(), hash)
+			tx.now.UnixMilli(), hash, mode)
 		return err
 	})
 	if err != nil {
@@ -90,17 +98,18 @@ func (s *Store) PolicyAt(ctx context.Context, at time.Time) (gate.Noted, error) 
 	return noted, nil
 }
 
-// InForce is the hash of the policy that Policy noted last; "": none was.
-func (s *Store) InForce(ctx context.Context) (hash string, err error) {
+// InForce is the hash of the policy that Policy noted last, and whether that was
+// for a dry run; "": none was.
+func (s *Store) InForce(ctx context.Context) (hash string, dry bool, err error) {
 	err = s.read(ctx, func(ctx context.Context, r *session) error {
-		err := r.get(ctx, newestPolicy, nil, &hash)
+		err := r.get(ctx, newestPolicy, nil, &hash, &dry)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("read policy: %w", err)
+		return "", false, fmt.Errorf("read policy: %w", err)
 	}
-	return hash, nil
+	return hash, dry, nil
 }

@@ -126,6 +126,11 @@ func (w *Words) SummarySize(files, added, deleted int) string {
 		fmt.Sprintf("%s +%d −%d", count(files, "file"), added, deleted))
 }
 
+// SummaryDryRun is a text for the lock screen, in a dry run.
+func (w *Words) SummaryDryRun(summary string) string {
+	return w.pick("演练 · "+summary, "Dry run · "+summary)
+}
+
 // Summary is for the lock screen, once somebody has decided: a card's title and
 // the merge request's.
 func (w *Words) Summary(cardTitle, title string) string {

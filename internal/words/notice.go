@@ -83,6 +83,17 @@ func (w *Words) ResultSentBack(name, ref, reason string) string {
 		sentence(who+" sent "+ref+" back: "+reason+". A new push asks again"))
 }
 
+// ResultDryRun : what was decided in a dry run, and what would follow otherwise;
+// would is made by [Words.WouldNow].
+func (w *Words) ResultDryRun(names []string, ref, reason string, approved bool, would string) string {
+	who, reason := w.People(names), bare(Reason(reason))
+	zh, en := after(who)+either(approved, "批准了 ", "驳回了 ")+ref, sentence(who+either(approved, " approved ", " rejected ")+ref)
+	if reason != "" {
+		zh, en = zh+"："+reason, en+": "+reason
+	}
+	return w.pick(zh+"。"+would, en+". "+would)
+}
+
 // ResultExpired : nobody decided. A button beside it asks again.
 func (w *Words) ResultExpired(ref string, d time.Duration) string {
 	return w.pick(ref+" 已 "+w.Duration(d)+"无人审批",

@@ -230,6 +230,31 @@ func (w *Words) MergedThereBefore(name string) string {
 	return w.pick("在此处批准之前，"+after(who)+"已直接合并", "Merged directly by "+who+" before it was approved here")
 }
 
+// DryRun stands first on everything that a dry run sends.
+func (w *Words) DryRun() string {
+	return w.pick("演练：不会改动 GitLab，以后也不会", "Dry run: nothing is changed in GitLab, now or later")
+}
+
+// WouldNow : what would follow a decision if it were no dry run; acts says that
+// the rule merges on an approval, or closes on a rejection.
+func (w *Words) WouldNow(approved, acts bool, target string) string {
+	zh, en := "写入评论，合并请求保持打开", "get a note in GitLab and stay open"
+	switch {
+	case approved && acts:
+		zh, en = "合并到 "+Branch(target), "be merged into "+Branch(target)
+	case approved:
+		zh, en = "在 GitLab 中批准", "be approved in GitLab"
+	case acts:
+		zh, en = "关闭合并请求", "be closed"
+	}
+	return w.pick("演练：正式运行时，现在会"+zh, "Dry run: it would now "+en)
+}
+
+// DryRunOver : the dry run that the card belongs to is over.
+func (w *Words) DryRunOver() string {
+	return w.pick("演练中的决定不生效；如仍需审批，会发新卡片", "Nothing decided in it counts. If approval is still needed, a new card asks for it")
+}
+
 // Checking : GitLab is being asked about a card that a pipeline sent.
 func (w *Words) Checking() string {
 	return w.pick("正在与 GitLab 核对，稍后请在此卡片上决定", "Checking with GitLab; please decide on this card in a moment")

@@ -96,6 +96,11 @@ func (w *Words) TitleNoRule(ref string) string {
 	return w.title("无需审批", "No longer needed", ref)
 }
 
+// TitleDryRunOver : the dry run that it belongs to is over.
+func (w *Words) TitleDryRunOver(ref string) string {
+	return w.title("演练已结束", "Dry run over", ref)
+}
+
 // TitleSent : to the author, that somebody was asked.
 func (w *Words) TitleSent(ref string) string {
 	return w.title("已提交审批", "Sent for approval", ref)

@@ -146,7 +146,20 @@ func (w *Words) ToastChecking() string {
 	return w.pick("已记录，正在核对", "Recorded, being checked")
 }
 
-// ToastDryRun : a rehearsal.
-func (w *Words) ToastDryRun() string {
-	return w.pick("演练模式：已记录，不会合并", "Dry run: recorded, nothing will be merged")
+// ToastDryRun : a decision in a dry run, an approval or a rejection.
+func (w *Words) ToastDryRun(approved bool) string {
+	if approved {
+		return w.pick("演练模式：已记录，不会合并", "Dry run: recorded, nothing will be merged")
+	}
+	return w.pick("演练模式：已记录，不会关闭", "Dry run: recorded, nothing will be closed")
+}
+
+// ToastPaused : a dry run takes no decision on a real request.
+func (w *Words) ToastPaused() string {
+	return w.pick("演练期间此卡片暂停，未作更改，请在演练后决定", "Paused during a dry run. Nothing changed; decide when it is over")
+}
+
+// ToastDryRunOver : a card of a dry run that is over.
+func (w *Words) ToastDryRunOver() string {
+	return w.pick("演练已结束，未作更改，请在新卡片上决定", "The dry run is over. Nothing changed; decide on the new card")
 }

@@ -479,7 +479,7 @@ func testLogRequest(a *archived) {
 
 func testLogPolicy(a *archived) {
 	for _, hash := range []string{"one", "one", "two", "one"} { // a policy may come back
-		if err := a.Policy(a.t.Context(), hash, "rules: []"); err != nil {
+		if err := a.Policy(a.t.Context(), hash, "rules: []", false); err != nil {
 			a.t.Fatalf("policy: %v", err)
 		}
 		time.Sleep(time.Second)

@@ -53,6 +53,7 @@ func Store(t *testing.T, open func(t *testing.T) gate.Store) {
 		{"the next due time is known", testNextDue},
 		{"a new policy wakes who is followed under another", testPolicy},
 		{"the policy of a time is known", testPolicyAt},
+		{"a dry run and its end wake whom they concern", testDryRun},
 		{"people are known for a while", testPeople},
 		{"a change that was not begun is dropped with its context", testContextBefore},
 		{"a change that was begun is waited for", testContextAfter},
@@ -743,7 +744,7 @@ func testPolicyAt(s *tried) {
 	time.Sleep(time.Hour)
 	note := func(hash string) {
 		s.t.Helper()
-		if err := s.Policy(s.t.Context(), hash, "the text of "+hash); err != nil {
+		if err := s.Policy(s.t.Context(), hash, "the text of "+hash, false); err != nil {
 			s.t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
@@ -790,11 +791,11 @@ func testPolicy(s *tried) {
 		ask(mr).PolicyHash = "old"
 		mr.DueAt, mr.LookAt = mr.Now.Add(time.Hour), mr.Now.Add(time.Hour)
 	})
-	if hash, err := s.InForce(t.Context()); hash != "" || err != nil {
+	if hash, dry, err := s.InForce(t.Context()); hash != "" || dry || err != nil {
 		t.Errorf("policy in force, before any was: %q, %v", hash, err)
 	}
 	time.Sleep(time.Second)
-	if err := s.Policy(t.Context(), "new", "rules: []"); err != nil {
+	if err := s.Policy(t.Context(), "new", "rules: []", false); err != nil {
 		t.Fatalf("policy: %v", err)
 	}
 	now := time.Now().UTC()
@@ -812,15 +813,73 @@ func testPolicy(s *tried) {
 		equal(t, fmt.Sprintf("merge request %d", i), gate.MergeRequest{Wake: mr.Wake, DueAt: mr.DueAt, LookAt: mr.LookAt}, want)
 	}
 	for _, hash := range []string{"new", "old", "new"} { // a policy may come back
-		if err := s.Policy(t.Context(), hash, "rules: []"); err != nil {
+		if err := s.Policy(t.Context(), hash, "rules: []", hash == "old"); err != nil {
 			t.Fatalf("policy: %v", err)
 		}
-		inForce, err := s.InForce(t.Context())
+		inForce, dry, err := s.InForce(t.Context())
 		if err != nil {
 			t.Fatalf("policy in force: %v", err)
 		}
 		equal(t, "policy in force", inForce, hash)
+		equal(t, "a dry run", dry, hash == "old")
 	}
+}
+
+func testDryRun(s *tried) {
+	t := s.t
+	rows := []struct {
+		name      string
+		dry       bool
+		hash      string
+		state     gate.State
+		settled   bool
+		why       string
+		rehearsed bool // woken by a dry run under another policy
+		resumed   bool // woken by the end of that dry run
+	}{
+		{name: "real, pending", hash: "new", state: gate.Pending},
+		{name: "real, pending, under the policy before", hash: "old", state: gate.Pending, resumed: true},
+		{name: "real, with something left to do", hash: "new", state: gate.Superseded, resumed: true},
+		{name: "real, approved", hash: "new", state: gate.Approved, resumed: true},
+		{name: "real, over", hash: "new", state: gate.MergedHere, settled: true},
+		{name: "dry, pending", dry: true, hash: "new", state: gate.Pending, resumed: true},
+		{name: "dry, pending, under the policy before", dry: true, hash: "old", state: gate.Pending, rehearsed: true, resumed: true},
+		{name: "dry, approved", dry: true, hash: "new", state: gate.Approved, settled: true, resumed: true},
+		{name: "dry, expired", dry: true, hash: "new", state: gate.Expired, resumed: true},
+		{name: "dry, over", dry: true, hash: "new", state: gate.Withdrawn, settled: true},
+		{name: "no rule", why: gate.WhyNoRule + " matches main", rehearsed: true, resumed: true},
+	}
+	note := func(hash string, dry bool) {
+		t.Helper()
+		if err := s.Policy(t.Context(), hash, "rules: []", dry); err != nil {
+			t.Fatalf("policy: %v", err)
+		}
+	}
+	woken := func(what string, want func(i int) bool) {
+		t.Helper()
+		for i := range rows {
+			by := byRef(int64(i + 1))
+			mr := s.peek(by)
+			equal(t, what+": "+rows[i].name+" is looked at", !mr.LookAt.IsZero(), want(i))
+			s.change(by, func(mr *gate.MergeRequest) { mr.LookAt, mr.DueAt = time.Time{}, time.Time{} })
+		}
+	}
+	note("old", false)
+	for i, row := range rows {
+		s.change(byRef(int64(i+1)), func(mr *gate.MergeRequest) {
+			mr.Why = row.why
+			if row.state != "" {
+				r := ask(mr)
+				r.Dry, r.PolicyHash, r.State, r.Settled = row.dry, row.hash, row.state, row.settled
+			}
+		})
+	}
+	note("new", true)
+	woken("a dry run", func(i int) bool { return rows[i].rehearsed })
+	note("new", true)
+	woken("a dry run that goes on", func(i int) bool { return rows[i].rehearsed && rows[i].state != "" })
+	note("new", false)
+	woken("its end", func(i int) bool { return rows[i].resumed })
 }
 
 func testPeople(s *tried) {
@@ -899,7 +958,7 @@ func testContextBefore(s *tried) {
 	for _, f := range []func() error{
 		func() error { return s.Change(ctx, byRef(1), func(*gate.MergeRequest) error { return nil }) },
 		func() error { _, err := s.Claim(ctx, "token", 1, time.Second); return err },
-		func() error { return s.Policy(ctx, "hash", "text") },
+		func() error { return s.Policy(ctx, "hash", "text", false) },
 	} {
 		if err := f(); !errors.Is(err, context.Canceled) {
 			t.Errorf("write with an ended context: error is %v, should be %v", err, context.Canceled)

@@ -51,6 +51,7 @@ CREATE TABLE request (
 	state         TEXT    NOT NULL,
 	cause         TEXT    NOT NULL,
 	settled       INTEGER NOT NULL,
+	dry           INTEGER NOT NULL,
 	rule          TEXT    NOT NULL, -- repeats terms: the rule's name
 	terms         TEXT    NOT NULL, -- the rule as it read
 	policy_hash   TEXT    NOT NULL,
@@ -152,6 +153,7 @@ CREATE TABLE claim (
 	action        TEXT    NOT NULL,
 	reason        TEXT    NOT NULL,
 	at            INTEGER,
+	dry           INTEGER NOT NULL,
 	origin        TEXT,
 	ref           TEXT,
 	recipient     TEXT    NOT NULL,
@@ -192,6 +194,7 @@ CREATE TABLE policy (
 	id    INTEGER PRIMARY KEY,
 	hash  TEXT    NOT NULL,
 	text  TEXT    NOT NULL,
+	dry   INTEGER NOT NULL, -- in a dry run
 	since INTEGER NOT NULL
 ) STRICT;
 
