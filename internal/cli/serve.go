@@ -46,6 +46,10 @@ On the admin address, with an operator token:
 
 A route whose secret is not configured does not exist.
 
+Every --sweep it asks GitLab what has changed in the projects that the rules can
+match, and finds what no webhook told, also after days of being down. The first
+time it takes only what changes from then on; with --backfill, all that is open.
+
 SIGHUP has it read the policy of its config file again, also for requests that are
 open: approvals of people who may no longer decide stop counting. A bad one is
 refused, and the one before stays. Other settings need a new start.
@@ -59,7 +63,7 @@ are paused: their cards take no decision until it is over.`,
   mrgate serve-callback --config mrgate.yaml --db /var/lib/mrgate/mrgate.db`,
 		Args: cobra.NoArgs,
 	}
-	config.Define(cmd.Flags(), "config", "listen", "admin_listen", "db", "sweep", "dry_run",
+	config.Define(cmd.Flags(), "config", "listen", "admin_listen", "db", "sweep", "backfill", "dry_run",
 		"gitlab_url", "gitlab_token", "gitlab_ca_file", "gitlab_webhook_secret", "gitlab_signing_token",
 		"feishu_url", "feishu_app_id", "feishu_app_secret", "feishu_verification_token", "feishu_encrypt_key", "feishu_old_callbacks",
 		"public_url", "api_token", "operator_token")
@@ -156,6 +160,12 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 		defer cancel()
 		return g.Run(work)
 	})
+	if cfg.Sweep > 0 {
+		group.Go(func() error {
+			g.Sweep(ctx, cfg.Sweep, cfg.Backfill)
+			return nil
+		})
+	}
 	group.Go(func() error {
 		for {
 			select {
@@ -243,8 +253,10 @@ func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) (map[string]http
 			return nil, &exitError{ExitUsage, err}
 		}
 		routes["POST /gitlab/webhook"] = webhook
+	} else if cfg.Sweep > 0 {
+		log.Info("neither gitlab-signing-token nor gitlab-webhook-secret is set: merge requests are found by sweeps alone", "every", cfg.Sweep)
 	} else {
-		log.Warn("neither gitlab-signing-token nor gitlab-webhook-secret is set: GitLab cannot tell this listener about merge requests")
+		log.Warn("neither gitlab-signing-token nor gitlab-webhook-secret is set, and sweep is 0: this listener never hears of a merge request by itself")
 	}
 	routes["POST /feishu/callback"] = feishu.Callback(feishu.CallbackConfig{
 		AppID: cfg.FeishuAppID, VerificationTokens: cfg.FeishuVerificationToken.Reveal(),

@@ -81,7 +81,7 @@ func Settings() []Setting {
 		{Name: "public_url", Usage: "the listener's address as seen from outside", field: address(func(c *Config) *string { return &c.PublicURL })},
 		{Name: "db", Usage: "database file", Default: "mrgate.db", field: text("file", func(c *Config) *string { return &c.DB })},
 		{Name: "sweep", Usage: "how often to look for what no webhook told; 0: never", Default: "1m", field: func(c *Config) value { return durationValue{&c.Sweep, time.Second} }},
-		{Name: "backfill", Usage: "also ask for merge requests that were open before the first start", field: flag(func(c *Config) *bool { return &c.Backfill })},
+		{Name: "backfill", Usage: "also ask for merge requests that were open before the first start, or that no rule covered then", field: flag(func(c *Config) *bool { return &c.Backfill })},
 		{Name: "long_connection", Usage: "take clicks over a connection to Feishu, so that nothing has to reach this machine", field: flag(func(c *Config) *bool { return &c.LongConnection })},
 		{Name: "dry_run", Usage: "change nothing, say what would be done", field: flag(func(c *Config) *bool { return &c.DryRun })},
 		{Name: "api_token", Usage: "token of the listener's API, which may ask for approval, never decide", Secret: true, Many: true, field: tokens(func(c *Config) *Secrets { return &c.APIToken })},

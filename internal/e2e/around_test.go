@@ -90,7 +90,7 @@ func TestMergedAroundTheGateIsSaidLoggedAndCounted(t *testing.T) {
 				settings = append(settings, c.policy)
 			}
 			w := newWorld(t, settings...)
-			l := w.hooked(w.start("--sweep", "0"))
+			l := w.hooked(w.start())
 			w.eventually("the policy is noted", func() bool { return w.run(nil, "list", "--db", w.db).code == 0 })
 			if !c.asked {
 				w.gitlab.OnWebhook("", "") // that it was opened is told to nobody

@@ -175,7 +175,7 @@ func TestAnotherPolicyHoldsForWhatIsOpen(t *testing.T) {
 					before = policyText
 				}
 				w := newWorld(t, ready(), withPolicy(before))
-				l := w.start("--sweep", "0")
+				l := w.start()
 				var mr gitlabsim.MergeRequest
 				if strings.Contains(before, notToMain) {
 					mr = w.open()
@@ -190,7 +190,7 @@ func TestAnotherPolicyHoldsForWhatIsOpen(t *testing.T) {
 						return l
 					}
 					l.stop()
-					return w.start("--sweep", "0")
+					return w.start()
 				})
 			})
 		}
@@ -217,7 +217,7 @@ func TestPolicyTightenedBetweenTheClickAndTheMerge(t *testing.T) {
 			t.Run(moment+", "+change, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, ready())
-				l := w.start("--sweep", "0")
+				l := w.start()
 				mr := w.begin(l, w.alice, w.carol)
 				w.settle()
 				if at.answers != 0 {

@@ -107,7 +107,7 @@ func TestUnseenPushIsNotMergedThroughTheOldCard(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			l := w.start("--sweep", "0")
+			l := w.start()
 			mr := w.begin(l, w.alice, w.carol)
 			w.settle()
 			carol := w.card(w.carol).ID
@@ -198,7 +198,7 @@ func TestWhatHappensInGitLabEndsTheRequest(t *testing.T) {
 				t.Parallel()
 				c := c
 				w := newWorld(t)
-				l := w.start("--sweep", "0")
+				l := w.start()
 				mr := w.begin(l, w.alice, w.carol)
 				old := w.pressed(w.alice, w.card(w.alice).ID, feishusim.ClickOptions{Button: "approve"})
 				w.settle()

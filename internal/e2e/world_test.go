@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -229,7 +230,8 @@ func (w *world) environ() []string {
 	}
 }
 
-// start starts a listener and waits until it listens.
+// start starts a listener and waits until it listens. Without --sweep among the
+// arguments it does not sweep, and hears of things only by webhooks.
 func (w *world) start(args ...string) *listener {
 	w.t.Helper()
 	return w.startIn(w.environ(), args...)
@@ -240,6 +242,9 @@ func (w *world) startIn(environ []string, args ...string) *listener {
 	w.t.Helper()
 	l := &listener{t: w.t, log: &buffer{}, done: make(chan error, 1)}
 	args = append([]string{"serve-callback", "--config", w.config, "--db", w.db, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, args...)
+	if !slices.Contains(args, "--sweep") {
+		args = append(args, "--sweep", "0")
+	}
 	l.cmd = exec.Command(binary(w.t), args...)
 	l.cmd.Dir, l.cmd.Env = w.dir, environ
 	l.cmd.Stdout, l.cmd.Stderr = l.log, l.log

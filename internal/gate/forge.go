@@ -3,6 +3,8 @@ package gate
 import (
 	"context"
 	"time"
+
+	"mrgate/internal/policy"
 )
 
 // Forge is a code host. Every write carries the head commit, so that nothing is
@@ -30,6 +32,20 @@ type Forge interface {
 
 	// Retract takes mrgate's approval and auto-merge back, as far as there are any.
 	Retract(ctx context.Context, mr Ref) error
+
+	// Lists names the lists of the forge that have to be gone through to see the
+	// merge requests of every project in scope. With an error there may be some
+	// all the same: those that could be found out. It may take several calls.
+	Lists(ctx context.Context, scope policy.Scope) ([]List, error)
+
+	// Changed reads a list on from mark, the longest unchanged first, at most a
+	// hundred merge requests. What it gives is only good to see that there is
+	// something to look at: parts of it may be missing or a little old.
+	//
+	// A list of what changed that was never read (mark "") begins now: the page is
+	// empty, and its mark is where to go on. What changed twice or just now may
+	// come again; nothing is left out.
+	Changed(ctx context.Context, list List, mark Mark) (Page, error)
 
 	// Note writes body under the merge request once for each key and gives a
 	// reference to it. Body is plain text: it is shown as it is, and no line of
@@ -65,6 +81,33 @@ type MergeResult struct {
 	By     User     // who merged, and when, by the forge's clock
 	At     time.Time
 	Why    Mergeability
+}
+
+// List is one of a forge's lists of merge requests.
+type List struct {
+	Of string // as the forge names it: "groups/payments"
+	// Open says that it holds what is open now; it is gone through again and
+	// again. Else it holds, of every state, what has changed.
+	Open bool
+	From Mark // where to begin if it was never read; "": as Changed says
+}
+
+// String is for logs, and names the list in the store.
+func (l List) String() string {
+	if l.Open {
+		return "open in " + l.Of
+	}
+	return "changed in " + l.Of
+}
+
+// Mark is how far a list was read, in the forge's own time and for itself alone.
+type Mark string
+
+// Page is the next part of a list.
+type Page struct {
+	Hints []Hint
+	Mark  Mark // where to read on
+	More  bool // there is more by now
 }
 
 // Note is text for people under a merge request.

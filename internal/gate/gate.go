@@ -45,6 +45,8 @@ type Gate struct {
 	merges projectLocks
 
 	strangers throttle // clicks on cards that nothing is known of
+
+	swept atomic.Pointer[time.Time] // when a sweep last went through
 }
 
 // rules is a policy with what comes of it, replaced as one.
@@ -118,8 +120,15 @@ func (g *Gate) notePolicy(ctx context.Context) error {
 // A hint that shows nothing new costs a read of the database and nothing else;
 // one from a project that no rule covers leaves no trace.
 func (g *Gate) Look(ctx context.Context, hint Hint) (string, error) {
+	return g.look(ctx, hint, true)
+}
+
+// look is Look; without the new, what is not known is let be.
+func (g *Gate) look(ctx context.Context, hint Hint, alsoNew bool) (string, error) {
 	known, err := g.store.Peek(ctx, By{Ref: &hint.Ref})
 	switch {
+	case errors.Is(err, ErrNoRow) && !alsoNew:
+		return "never asked about", nil
 	case errors.Is(err, ErrNoRow):
 		project := policy.ProjectRef{ID: hint.Ref.Project, Path: hint.Path}
 		rules, s := g.rules.Load(), hint.Snapshot
@@ -179,11 +188,14 @@ func (mr *MergeRequest) look() {
 // often partial: what one leaves out is not compared.
 func (mr *MergeRequest) shows(hint *Snapshot) bool {
 	known := mr.Snapshot
-	if known == nil || hint == nil || mr.Tries > 0 || !mr.ReadingAt.IsZero() {
+	switch {
+	case known == nil, hint == nil, !mr.ReadingAt.IsZero():
 		return false // what is known is about to change
+	case mr.Tries > 0:
+		return mr.wantsLook() // and is looked at as soon as the forge is asked again
 	}
 	same := func(said, known string) bool { return said == "" || said == known }
-	if hint.State != known.State || hint.Draft != known.Draft ||
+	if hint.State != known.State || hint.Draft != known.Draft || !same(hint.Path, known.Path) ||
 		!same(string(hint.Head), string(known.Head)) || !same(hint.Target, known.Target) || !same(hint.Source, known.Source) ||
 		!same(hint.Title, known.Title) || !same(hint.Description, known.Description) {
 		return false

@@ -55,6 +55,16 @@ type Store interface {
 	// was yet.
 	PolicyAt(ctx context.Context, at time.Time) (Noted, error)
 
+	// Followed names the merge requests with a followed request that was opened at
+	// least that long ago.
+	Followed(ctx context.Context, opened time.Duration) ([]Ref, error)
+
+	// Mark is how far the list was read, as SetMark stored it last; "": never.
+	Mark(ctx context.Context, list string) (Mark, error)
+	// SetMark stores to in the place of from; false: something else stands there
+	// by now, and stays.
+	SetMark(ctx context.Context, list string, from, to Mark) (bool, error)
+
 	// People gives what is known of the identities; what is unknown is missing.
 	People(ctx context.Context, ids []policy.Identity) (map[policy.Identity]Known, error)
 	// Learn stores answers of the directory, also that somebody is not in it.

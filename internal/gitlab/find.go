@@ -42,7 +42,7 @@ func (f *Forge) Find(ctx context.Context, project string, iid int64) (gate.Ref, 
 	ctx, cancel := f.bound(ctx)
 	defer cancel()
 	mr, resp, err := f.find(ctx, gogitlab.PathEscape(project), iid)
-	if moved, ok := movedTo(resp, iid); ok && !numeric {
+	if moved, ok := movedTo(resp, fmt.Sprintf("/merge_requests/%d", iid)); ok && !numeric {
 		id, numeric = moved, true
 		mr, _, err = f.find(ctx, strconv.FormatInt(id, 10), iid)
 	}
@@ -65,9 +65,9 @@ func (f *Forge) find(ctx context.Context, project string, iid int64) (*mergeRequ
 }
 
 // movedTo is the project to which GitLab redirects from the path that it had
-// (lib/api/helpers.rb, redirect_or_not). Only the number is taken from it; no
-// redirect is followed.
-func movedTo(resp *gogitlab.Response, iid int64) (project int64, ok bool) {
+// (lib/api/helpers.rb, redirect_or_not), in the address that ends with rest.
+// Only the number is taken from it; no redirect is followed.
+func movedTo(resp *gogitlab.Response, rest string) (project int64, ok bool) {
 	if resp == nil || resp.StatusCode < 300 || resp.StatusCode > 399 {
 		return 0, false
 	}
@@ -75,11 +75,11 @@ func movedTo(resp *gogitlab.Response, iid int64) (project int64, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	rest, ok := strings.CutSuffix(to.Path, fmt.Sprintf("/merge_requests/%d", iid))
+	of, ok := strings.CutSuffix(to.Path, rest)
 	if !ok {
 		return 0, false
 	}
-	return parseID(rest[strings.LastIndexByte(rest, '/')+1:])
+	return parseID(of[strings.LastIndexByte(of, '/')+1:])
 }
 
 // ByURL takes the address of a merge request of this GitLab apart, as it stands

@@ -59,6 +59,8 @@ type Forge struct {
 
 	mu   sync.Mutex
 	self user // the token's; ID 0: not asked yet
+
+	found found // where there are projects that rules can match
 }
 
 var _ gate.Forge = (*Forge)(nil)

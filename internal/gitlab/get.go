@@ -62,6 +62,7 @@ type mergeRequest struct {
 	MergeCommitSHA  string     `json:"merge_commit_sha"`
 	SquashCommitSHA string     `json:"squash_commit_sha"`
 	CreatedAt       *time.Time `json:"created_at"`
+	UpdatedAt       time.Time  `json:"updated_at"`
 
 	answeredAt time.Time // by GitLab's clock
 }
@@ -120,6 +121,15 @@ func (f *Forge) answeredAt(header http.Header) time.Time {
 }
 
 func (f *Forge) snapshot(ref gate.Ref, mr *mergeRequest) (gate.Snapshot, error) {
+	s, err := f.partial(ref, mr)
+	if err == nil && (s.Path == "" || s.Target == "" || s.Head == "" && s.Ready()) { // none: its branch was deleted before it had a commit
+		err = fmt.Errorf("GitLab's answer lacks something: path %q, head %q, target %q", s.Path, s.Head, s.Target)
+	}
+	return s, err
+}
+
+// partial is as much of a snapshot as GitLab told.
+func (f *Forge) partial(ref gate.Ref, mr *mergeRequest) (gate.Snapshot, error) {
 	state, err := forgeState(mr.State)
 	if err != nil {
 		return gate.Snapshot{}, err
@@ -135,9 +145,6 @@ func (f *Forge) snapshot(ref gate.Ref, mr *mergeRequest) (gate.Snapshot, error) 
 	}
 	if mr.CreatedAt != nil {
 		s.Age = max(mr.answeredAt.Sub(*mr.CreatedAt), 0)
-	}
-	if s.Path == "" || s.Target == "" || s.Head == "" && s.Ready() { // none: its branch was deleted before it had a commit
-		return gate.Snapshot{}, fmt.Errorf("GitLab's answer lacks something: path %q, head %q, target %q", s.Path, s.Head, s.Target)
 	}
 	for _, r := range mr.Reviewers {
 		s.Reviewers = append(s.Reviewers, r.user())

@@ -36,7 +36,13 @@ var apiDescription = sync.OnceValues(func() (*contract.Contract, error) { //noli
 // against GitLab's own description of its API.
 func newSim(t *testing.T, options ...func(*gitlab.Config)) *sim {
 	t.Helper()
-	s := &sim{Server: gitlabsim.New(gitlabsim.Options{Token: secretToken, MergeabilityDelay: gitlabsim.AtOnce})}
+	return newSimAt(t, nil, options...)
+}
+
+// newSimAt starts one with a clock of its own.
+func newSimAt(t *testing.T, clock func() time.Time, options ...func(*gitlab.Config)) *sim {
+	t.Helper()
+	s := &sim{Server: gitlabsim.New(gitlabsim.Options{Token: secretToken, MergeabilityDelay: gitlabsim.AtOnce, Now: clock})}
 	web := httptest.NewServer(s.Server)
 	t.Cleanup(web.Close)
 	s.SetURL(web.URL)
@@ -175,7 +181,15 @@ func (w *world) Look(r gate.Ref) gatetest.Sight {
 func TestForge(t *testing.T) {
 	gatetest.Forge(t, func(t *testing.T) (gate.Forge, gatetest.World) {
 		t.Helper()
-		s := newSim(t)
+		// Nothing happens in the same millisecond as something else.
+		var mu sync.Mutex
+		now := time.Now()
+		s := newSimAt(t, func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			now = now.Add(time.Millisecond)
+			return now
+		})
 		return s.forge, &world{sim: s, paths: map[string]int64{}}
 	})
 }

@@ -140,6 +140,6 @@ func (s *Server) matches(mr *mergeRequest, q *request) bool {
 		is("source_branch", mr.source) && is("target_branch", mr.target) &&
 		is("wip", map[bool]string{true: "yes", false: "no"}[draft]) && (!q.has("draft") || q.flag("draft") == draft) &&
 		(!q.has("iids") || slices.Contains(q.list("iids"), strconv.Itoa(mr.iid))) &&
-		strings.Contains(strings.ToLower(mr.title+"\n"+mr.description), strings.ToLower(q.str("search"))) &&
+		(!q.has("search") || strings.Contains(strings.ToLower(mr.title+"\n"+mr.description), strings.ToLower(q.str("search")))) &&
 		within("updated", mr.updatedAt) && within("created", mr.createdAt) && within("merged", mr.mergedAt)
 }

@@ -586,7 +586,10 @@ func TestPlans(t *testing.T) {
 	_, _, dueErr := s.NextDue(ctx)
 	_, peopleErr := s.People(ctx, []policy.Identity{id})
 	_, policyErr := s.PolicyAt(ctx, time.Now())
-	if err := errors.Join(peekErr, claimErr, dueErr, peopleErr, policyErr,
+	_, markErr := s.Mark(ctx, "changed in groups/acme")
+	_, followedErr := s.Followed(ctx, time.Minute)
+	_, setErr := s.SetMark(ctx, "changed in groups/acme", "", "1")
+	if err := errors.Join(peekErr, claimErr, dueErr, peopleErr, policyErr, markErr, setErr, followedErr,
 		s.Policy(ctx, "rehearsed", "text", true), s.Policy(ctx, "other", "text", false), s.Learn(ctx, map[policy.Identity]gate.Person{id: {}}, time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -608,7 +611,7 @@ func TestPlans(t *testing.T) {
 	if len(queries) < 25 {
 		t.Errorf("only %d statements were seen", len(queries))
 	}
-	scan := regexp.MustCompile(`SCAN (merge_request|seen|request|later|log|decision|claim|message|person|policy|landing)\b`)
+	scan := regexp.MustCompile(`SCAN (merge_request|seen|request|later|log|decision|claim|message|person|policy|landing|meta)\b`)
 	for query := range queries {
 		marks := regexp.MustCompile(`\?\d*`).FindAllString(query, -1)
 		if !slices.Contains(marks, "?") { // numbered, some of them twice

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"mrgate/internal/gate"
+	"mrgate/internal/policy"
 )
 
 // FakeForge is a code host in memory: a [gate.Forge], the [World] around it, and
@@ -22,6 +24,7 @@ type FakeForge struct {
 	projects map[string]int64
 	commits  int
 	notes    int
+	changes  int // so many, ever: its clock
 }
 
 type fakeMR struct {
@@ -34,6 +37,7 @@ type fakeMR struct {
 	squashed  *bool
 	protected bool // mrgate may not merge into the target
 	opened    time.Time
+	changed   int // the forge's clock at its last change
 }
 
 var (
@@ -94,6 +98,7 @@ func (f *FakeForge) put(ref gate.Ref, s gate.Snapshot) {
 	}
 	mr := &fakeMR{snap: s, opened: time.Now().Add(-s.Age)}
 	f.mrs[ref] = mr
+	f.touch(mr)
 	if s.Head == "" {
 		f.commit(mr)
 	}
@@ -101,6 +106,12 @@ func (f *FakeForge) put(ref gate.Ref, s gate.Snapshot) {
 		f.rest(mr)
 	}
 	mr.contents = f.contents(mr)
+}
+
+// touch notes that the merge request has changed.
+func (f *FakeForge) touch(mr *fakeMR) {
+	f.changes++
+	mr.changed = f.changes
 }
 
 // commit gives the merge request a new head.
@@ -149,6 +160,26 @@ func (f *FakeForge) Edit(ref gate.Ref, change func(s *gate.Snapshot)) {
 	if mr.snap.Head != head {
 		mr.contents.Head = mr.snap.Head
 	}
+	f.touch(mr)
+}
+
+// EditSilently is Edit, and no list of what has changed tells of it.
+func (f *FakeForge) EditSilently(ref gate.Ref, change func(s *gate.Snapshot)) {
+	before := f.stamp(ref, 0)
+	f.Edit(ref, change)
+	f.stamp(ref, before)
+}
+
+// stamp sets when the merge request changed, unless to 0, and gives when it had.
+func (f *FakeForge) stamp(ref gate.Ref, at int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	mr := f.mrs[ref]
+	was := mr.changed
+	if at != 0 {
+		mr.changed = at
+	}
+	return was
 }
 
 // SetMerging sets the mergeability, until the next Edit, Push and so on.
@@ -300,6 +331,7 @@ func (f *FakeForge) merge(mr *fakeMR, by gate.User) {
 	s.State, s.MergeCommit, s.MergedBy, s.MergedAt = gate.ForgeMerged, gate.CommitID(hex.EncodeToString(sum[:])), by, time.Now()
 	s.AutoMerge = false
 	f.rest(mr)
+	f.touch(mr)
 }
 
 // Close implements gate.Forge.
@@ -315,6 +347,7 @@ func (f *FakeForge) Close(ctx context.Context, ref gate.Ref, head gate.CommitID)
 		}
 		mr.snap.State, mr.snap.ClosedBy, mr.snap.AutoMerge = gate.ForgeClosed, gate.User{ID: 1, Username: "mrgate"}, false
 		f.rest(mr)
+		f.touch(mr)
 		return nil
 	})
 }
@@ -326,6 +359,53 @@ func (f *FakeForge) Retract(ctx context.Context, ref gate.Ref) error {
 		mr.snap.AutoMerge = false
 		return nil
 	})
+}
+
+// Lists implements gate.Forge: all projects are in two.
+func (f *FakeForge) Lists(ctx context.Context, _ policy.Scope) ([]gate.List, error) {
+	err := f.script.call(ctx, "lists", "lists", "lists", func() error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	return []gate.List{{Of: "projects"}, {Of: "projects", Open: true}}, nil
+}
+
+// Changed implements gate.Forge. A mark is a number of the fake's clock: what
+// changed later comes next. Like GitLab's, its lists of what is open say nothing
+// of mergeability.
+func (f *FakeForge) Changed(ctx context.Context, list gate.List, mark gate.Mark) (gate.Page, error) {
+	const most = 100
+	var page gate.Page
+	err := f.script.call(ctx, "changed", list.String(), "read what is "+list.String(), func() error {
+		if mark == "" && !list.Open {
+			page.Mark = gate.Mark(strconv.Itoa(f.changes))
+			return nil
+		}
+		since, _ := strconv.Atoi(string(mark))
+		var refs []gate.Ref
+		for ref, mr := range f.mrs {
+			if mr.changed > since && (!list.Open || mr.snap.State == gate.ForgeOpen) {
+				refs = append(refs, ref)
+			}
+		}
+		slices.SortFunc(refs, func(a, b gate.Ref) int { return f.mrs[a].changed - f.mrs[b].changed })
+		if page.More = len(refs) > most; page.More {
+			refs = refs[:most]
+		}
+		for _, ref := range refs {
+			s := f.mrs[ref].snap
+			if list.Open {
+				s.Merging.Reason = ""
+			}
+			page.Hints = append(page.Hints, gate.Hint{Ref: ref, Path: s.Path, Snapshot: &s})
+			since = f.mrs[ref].changed
+		}
+		if page.More || !list.Open {
+			page.Mark = gate.Mark(strconv.Itoa(since))
+		}
+		return nil
+	})
+	return page, err
 }
 
 // Note implements gate.Forge.
@@ -360,6 +440,7 @@ func (f *FakeForge) Push(ref gate.Ref) gate.CommitID {
 	mr.snap.AutoMerge, mr.snap.Pipeline, mr.snap.Conflicts = false, nil, false
 	f.rest(mr)
 	mr.contents = f.contents(mr)
+	f.touch(mr)
 	return mr.snap.Head
 }
 

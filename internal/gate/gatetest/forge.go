@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mrgate/internal/gate"
+	"mrgate/internal/policy"
 )
 
 // World is what happens in a forge besides mrgate, and what it looks like there.
@@ -355,6 +356,32 @@ func Forge(t *testing.T, setup func(t *testing.T) (gate.Forge, World)) {
 		}
 	})
 
+	for name, scope := range map[string]policy.Scope{
+		"AProject": {Paths: []string{"payments/api"}},
+		"AGroup":   {Groups: []string{"payments"}},
+		"Wherever": {Anywhere: true},
+	} {
+		scope.Covers = func(policy.ProjectRef) bool { return true }
+		t.Run("ListsOf"+name+"SayWhatChanged", func(t *testing.T) { testChanged(t, setup, scope, mr) })
+	}
+	t.Run("ListsHaveManyPages", func(t *testing.T) {
+		forge, world := setup(t)
+		first := world.Open(mr)
+		lists := readLists(t, forge, policy.Scope{Paths: []string{"payments/api"}, Covers: func(policy.ProjectRef) bool { return true }})
+		lists.read(t, false)
+		many := map[gate.Ref]bool{}
+		for range 230 {
+			many[world.Open(mr)] = true
+		}
+		if got := lists.read(t, false); len(got) != len(many) {
+			t.Errorf("%d changed, want %d", len(got), len(many))
+		}
+		many[first] = true
+		if got := lists.read(t, true); len(got) != len(many) {
+			t.Errorf("%d are open, want %d", len(got), len(many))
+		}
+	})
+
 	t.Run("NoteIsWrittenOnce", func(t *testing.T) {
 		forge, world := setup(t)
 		ref := world.Open(mr)
@@ -390,6 +417,97 @@ func Forge(t *testing.T, setup func(t *testing.T) (gate.Forge, World)) {
 			t.Errorf("it was %+v, is %+v", before, after)
 		}
 	})
+}
+
+// testChanged follows some merge requests through the lists alone.
+func testChanged(t *testing.T, setup func(t *testing.T) (gate.Forge, World), scope policy.Scope, mr gate.Snapshot) {
+	t.Helper()
+	forge, world := setup(t)
+	old := world.Open(mr)
+	lists := readLists(t, forge, scope)
+	if got := lists.read(t, false); len(got) != 0 {
+		t.Errorf("at first sight: %v", got)
+	}
+	fresh := world.Open(mr)
+	if got := lists.read(t, false); len(got) != 1 || got[fresh] == nil || got[fresh].Title != mr.Title {
+		t.Errorf("opened: %v", got)
+	}
+	if got := lists.read(t, true); len(got) != 2 || got[old] == nil || got[fresh] == nil || got[old].Merging.Reason != "" {
+		t.Errorf("open: %v", got)
+	}
+	for name, change := range map[string]func(){
+		"retargeted": func() { world.Retarget(fresh, "release/1") },
+		"a draft":    func() { world.SetDraft(fresh, true) },
+		"ready":      func() { world.SetDraft(fresh, false) },
+		"closed":     func() { world.CloseByHand(fresh) },
+	} {
+		change()
+		got := lists.read(t, false)[fresh]
+		if want := get(t, forge, fresh); got == nil || got.State != want.State || got.Head != want.Head || got.Target != want.Target ||
+			got.Source != want.Source || got.Draft != want.Draft || got.Title != want.Title || got.Path != want.Path ||
+			got.Description != want.Description {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+	if got := lists.read(t, true); got[fresh] != nil || got[old] == nil {
+		t.Errorf("with one closed are open: %v", got)
+	}
+	world.Reopen(fresh)
+	if got := lists.read(t, false)[fresh]; got == nil || got.State != gate.ForgeOpen {
+		t.Errorf("reopened: %+v", got)
+	}
+	world.MergeByHand(fresh)
+	if got := lists.read(t, false)[fresh]; got == nil || got.State != gate.ForgeMerged {
+		t.Errorf("merged: %+v", got)
+	}
+	if got := lists.read(t, false); got[old] != nil {
+		t.Errorf("what did not change: %+v", got[old])
+	}
+}
+
+// reading is how far a forge's lists were read.
+type reading struct {
+	forge gate.Forge
+	lists []gate.List
+	marks map[gate.List]gate.Mark
+}
+
+func readLists(t *testing.T, forge gate.Forge, scope policy.Scope) *reading {
+	t.Helper()
+	lists, err := forge.Lists(t.Context(), scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &reading{forge, lists, map[gate.List]gate.Mark{}}
+}
+
+// read reads one round through what is open, or else all that has changed since
+// the last time.
+func (r *reading) read(t *testing.T, open bool) map[gate.Ref]*gate.Snapshot {
+	t.Helper()
+	found := map[gate.Ref]*gate.Snapshot{}
+	for _, list := range r.lists {
+		if list.Open != open {
+			continue
+		}
+		for more := true; more; {
+			page, err := r.forge.Changed(t.Context(), list, r.marks[list])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.Hints) > 100 {
+				t.Errorf("%d on one page", len(page.Hints))
+			}
+			for _, hint := range page.Hints {
+				found[hint.Ref] = hint.Snapshot
+			}
+			r.marks[list], more = page.Mark, page.More
+		}
+		if open && r.marks[list] != "" {
+			t.Errorf("after the round through what is %s the next begins at %q", list, r.marks[list])
+		}
+	}
+	return found
 }
 
 func get(t *testing.T, forge gate.Forge, ref gate.Ref) gate.Snapshot {

@@ -54,6 +54,8 @@ func Store(t *testing.T, open func(t *testing.T) gate.Store) {
 		{"a new policy wakes who is followed under another", testPolicy},
 		{"the policy of a time is known", testPolicyAt},
 		{"a dry run and its end wake whom they concern", testDryRun},
+		{"the mark of a list moves on", testMark},
+		{"what is followed is known", testFollowed},
 		{"people are known for a while", testPeople},
 		{"a change that was not begun is dropped with its context", testContextBefore},
 		{"a change that was begun is waited for", testContextAfter},
@@ -78,6 +80,7 @@ func StorePair(t *testing.T, open func(t *testing.T) (a, b gate.Store)) {
 		{"the log is numbered and chained", testPairLog},
 		{"a row is claimed by one", testPairClaim},
 		{"a paused worker's write is refused", testPairLeaseLost},
+		{"the mark of a list is moved by one", testPairMark},
 	} {
 		t.Run(check.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -882,6 +885,73 @@ func testDryRun(s *tried) {
 	woken("its end", func(i int) bool { return rows[i].resumed })
 }
 
+func (s *tried) mark(list string) gate.Mark {
+	s.t.Helper()
+	mark, err := s.Mark(s.t.Context(), list)
+	if err != nil {
+		s.t.Fatalf("mark: %v", err)
+	}
+	return mark
+}
+
+func (s *tried) setMark(list string, from, to gate.Mark) bool {
+	s.t.Helper()
+	set, err := s.SetMark(s.t.Context(), list, from, to)
+	if err != nil {
+		s.t.Fatalf("set mark: %v", err)
+	}
+	return set
+}
+
+func testFollowed(s *tried) {
+	followed := func(opened time.Duration) string {
+		s.t.Helper()
+		refs, err := s.Followed(s.t.Context(), opened)
+		if err != nil {
+			s.t.Fatalf("followed: %v", err)
+		}
+		var numbers []int64
+		for _, ref := range refs {
+			numbers = append(numbers, ref.Number)
+		}
+		slices.Sort(numbers)
+		return fmt.Sprint(numbers)
+	}
+	equal(s.t, "followed, of nothing", followed(0), "[]")
+	for number, state := range []gate.State{
+		gate.Pending, gate.Approved, gate.BlockedNow, gate.Rejected, gate.ClosedHere, gate.MergedHere, gate.Withdrawn,
+	} {
+		s.change(byRef(int64(number)+1), func(mr *gate.MergeRequest) {
+			r := ask(mr)
+			r.OpenedAt = mr.Now
+			end(mr, state)
+		})
+	}
+	s.change(byRef(4), func(mr *gate.MergeRequest) { // rejected, asked again, and over
+		ask(mr).OpenedAt = mr.Now
+		end(mr, gate.Expired)
+	})
+	s.due(8, 0)
+	time.Sleep(time.Minute)
+	s.change(byRef(9), func(mr *gate.MergeRequest) { ask(mr).OpenedAt = mr.Now })
+	equal(s.t, "followed", followed(0), "[1 2 3 9]")
+	equal(s.t, "followed for a minute", followed(time.Minute), "[1 2 3]")
+	equal(s.t, "followed for longer", followed(time.Hour), "[]")
+}
+
+func testMark(s *tried) {
+	const one, other = "changed in groups/one", "changed in groups/other"
+	equal(s.t, "the mark of a list that was never read", s.mark(one), gate.Mark(""))
+	equal(s.t, "a mark set from another than there is", s.setMark(one, "x", "a"), false)
+	equal(s.t, "the first", s.setMark(one, "", "a"), true)
+	equal(s.t, "the first again", s.setMark(one, "", "b"), false)
+	equal(s.t, "the next", s.setMark(one, "a", "b"), true)
+	equal(s.t, "the mark", s.mark(one), gate.Mark("b"))
+	equal(s.t, "that of another list", s.mark(other), gate.Mark(""))
+	equal(s.t, "the first of another list", s.setMark(other, "", "z"), true)
+	equal(s.t, "the mark", s.mark(one), gate.Mark("b"))
+}
+
 func testPeople(s *tried) {
 	t := s.t
 	alice := policy.Identity{Kind: policy.KindEmail, Value: "alice@example.com"}
@@ -1072,6 +1142,25 @@ func testPairClaim(a, b *tried) {
 			t.Errorf("merge request %d was claimed %d times", n, times)
 		}
 	}
+}
+
+func testPairMark(a, b *tried) {
+	const list = "changed in groups/one"
+	var moved [2]int
+	var group sync.WaitGroup
+	for i, s := range []*tried{a, b} {
+		group.Go(func() {
+			for range 50 {
+				from := s.mark(list)
+				if s.setMark(list, from, from+"x") {
+					moved[i]++
+				}
+			}
+		})
+	}
+	group.Wait()
+	equal(a.t, "the mark, one longer with each move", len(a.mark(list)), moved[0]+moved[1])
+	equal(a.t, "what the other sees", b.mark(list), a.mark(list))
 }
 
 func testPairLeaseLost(a, b *tried) {
