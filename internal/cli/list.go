@@ -126,6 +126,8 @@ type item struct {
 	Required    int            `json:"required"`  // approvals
 	Approvals   int            `json:"approvals"` // that count
 	Awaited     []string       `json:"awaited"`   // names, or identities of those without one
+	Missing     []string       `json:"missing"`   // identities that the chat does not know
+	Others      []gate.Other   `json:"others"`    // identities that are another person's than at first, and count for nobody
 	Decisions   []decisionItem `json:"decisions"`
 	OpenedAt    stamp          `json:"opened_at"`
 	DecidedAt   stamp          `json:"decided_at,omitzero"`
@@ -161,6 +163,7 @@ func itemOf(l gate.Listed) item {
 		Project: l.Path, ProjectID: l.Ref.Project, IID: l.Ref.Number, URL: l.URL, Title: l.Title, Author: l.Author,
 		Source: l.Source, Target: l.Target, Head: l.Head, MergeCommit: l.MergedAs,
 		Rule: l.Rule, Required: max(1, l.Required), Approvals: l.Approvals, Awaited: append([]string{}, l.Awaited...),
+		Missing: append([]string{}, l.Missing...), Others: append([]gate.Other{}, l.Others...),
 		Decisions: []decisionItem{},
 		OpenedAt:  stamp(l.OpenedAt), DecidedAt: stamp(l.DecidedAt), EndedAt: stamp(l.EndedAt),
 	}
@@ -223,6 +226,12 @@ func (env *Environment) listTable(list []gate.Listed, now time.Time) error {
 		names := make([]string, 0, len(l.Awaited))
 		for _, name := range l.Awaited {
 			names = append(names, clean(name))
+		}
+		if len(l.Missing) > 0 {
+			names = append(names, "not found: "+cleanList(l.Missing))
+		}
+		for _, o := range l.Others {
+			names = append(names, "another person now: "+clean(o.Identity))
 		}
 		t.add(fmt.Sprint(l.Number), string(l.State)+dryRun(l.Dry), nameOf(l.Path, l.Ref), clean(l.Title), clean(l.Target), clean(l.Head.Short()),
 			clean(l.Rule), fmt.Sprintf("%d/%d", l.Approvals, max(1, l.Required)), cmp.Or(strings.Join(names, ", "), "-"), age(now.Sub(l.OpenedAt)))

@@ -110,7 +110,7 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	signal.Notify(reloads, syscall.SIGHUP)
 	defer signal.Stop(reloads)
 	db := env.path(cfg.DB)
-	store, err := sqlite.Open(ctx, db, sqlite.Options{})
+	store, err := sqlite.Open(ctx, db, sqlite.Options{Directory: cfg.FeishuAppID})
 	if err != nil {
 		return err
 	}

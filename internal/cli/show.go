@@ -440,10 +440,12 @@ func foretold(ctx context.Context, t *teller, r *gate.Request) (list []string) {
 		list = append(list, "nobody has been looked up in the chat yet: an operator opened it, and a listener has to take it over")
 		return list
 	}
-	for _, m := range r.Panel.Approvers {
-		if m.ID == "" {
-			list = append(list, fmt.Sprintf("approver %s is not known to the chat, and gets no card; correct the policy, or add them to the app's scope", clean(m.Identity.Value)))
-		}
+	for _, name := range r.Panel.Missing {
+		list = append(list, fmt.Sprintf("%s is not known to the chat, and gets no card; correct the policy, or add them to the app's scope", clean(name)))
+	}
+	for _, o := range r.Panel.Others {
+		list = append(list, fmt.Sprintf("%s is another person in the chat than it was (was %s, is %s), and counts for nobody; if the policy means that person, write %[3]s into it",
+			clean(o.Identity), clean(o.First), clean(o.Now)))
 	}
 	if !r.Rule.AllowSelfApproval {
 		var told []string

@@ -99,7 +99,7 @@ func TestShowForetells(t *testing.T) {
 		got := p.prints("show", "1")
 		for _, want := range []string{
 			"waits for     2 approvals of Alice, 张伟\n",
-			"trouble       approver dave@example.com is not known to the chat",
+			"trouble       dave@example.com is not known to the chat",
 			"trouble       nobody can tell who bob is in the chat, so only an approval of 张伟 counts until then; add bob to users in the policy\n",
 		} {
 			if !strings.Contains(got, want) {

@@ -135,6 +135,10 @@ func (t *teller) tell(ctx context.Context, e gate.Entry) string {
 		said = told(e, policyChanged)
 	case gate.EntryAgain:
 		said = told(e, t.askedAgain)
+	case gate.EntryPeople:
+		said = told(e, func(d gate.PeopleData) string {
+			return cmp.Or(unknown(d.Missing, d.Others), "everybody is in the chat who is to be asked")
+		})
 	}
 	return cmp.Or(said, clean(string(e.Data))) // of a version to come
 }
@@ -163,8 +167,24 @@ func (t *teller) opened(d gate.OpenedData) string {
 	for _, m := range d.Approvers {
 		t.name(m.Person)
 	}
-	return fmt.Sprintf("opened for %q by %s: commit %s, %s → %s, rule %s", clean(d.Title), userName(d.Author), clean(d.Head.Short()),
+	said := fmt.Sprintf("opened for %q by %s: commit %s, %s → %s, rule %s", clean(d.Title), userName(d.Author), clean(d.Head.Short()),
 		clean(d.Source), clean(d.Target), clean(d.Rule)) + dryRun(d.Dry)
+	if who := unknown(d.Missing, d.Others); who != "" {
+		said += "; " + who
+	}
+	return said
+}
+
+// unknown says who is not in the chat, or is somebody else there; "": nobody.
+func unknown(missing []string, others []gate.Other) string {
+	var list []string
+	if len(missing) > 0 {
+		list = append(list, "not found in the chat: "+cleanList(missing))
+	}
+	for _, o := range others {
+		list = append(list, fmt.Sprintf("%s is another person now (was %s, is %s) and counts for nobody", clean(o.Identity), clean(o.First), clean(o.Now)))
+	}
+	return strings.Join(list, "; ")
 }
 
 // userName is somebody in GitLab: "Bob Chen (@bob)".

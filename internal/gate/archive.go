@@ -69,6 +69,8 @@ type Listed struct {
 	Required  int
 	Approvals int
 	Awaited   []string // while pending: names of those whose approval would count and who have not decided; of those nameless, the identity in the policy
+	Missing   []string // while pending: identities of approvers, and of others to get a card, whom the chat does not know
+	Others    []Other  // while pending: identities that are somebody else's than at first, and count for nobody
 	Decided   []Decision
 	OpenedAt  time.Time
 	DecidedAt time.Time
@@ -99,7 +101,7 @@ func (mr *MergeRequest) Listed(r *Request) Listed {
 		l.Decided = append(l.Decided, *d)
 	}
 	if r.State == Pending {
-		l.Awaited = r.awaited()
+		l.Awaited, l.Missing, l.Others = r.awaited(), r.Panel.Missing, r.Panel.Others
 	}
 	return l
 }
@@ -118,7 +120,7 @@ func (r *Request) awaited() (names []string) {
 		}
 	}
 	for _, m := range r.Panel.Approvers {
-		if m.ID != "" && seen[m.ID] {
+		if m.ID == "" && !r.Panel.Blind || m.ID != "" && seen[m.ID] {
 			continue
 		}
 		seen[m.ID] = true

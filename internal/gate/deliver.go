@@ -265,6 +265,9 @@ func (mr *MergeRequest) nextDue(w *words.Words, p *rules) time.Time {
 		if r.State.Open() && !r.ends() {
 			due = earliest(due, r.expiresAt())
 		}
+		if at, wanted := mr.renewAt(r, p); wanted {
+			due = earliest(due, latest(at, mr.Now))
+		}
 		for _, m := range r.Messages {
 			if at, ok := mr.showAt(r, m, w); ok {
 				due = earliest(due, latest(at, mr.Now))

@@ -23,6 +23,7 @@ const (
 	EntryMessage EntryKind = "message" // sent, changed, or let go
 	EntryPolicy  EntryKind = "policy"  // another policy is in force, or a dry run begins or ends
 	EntryAgain   EntryKind = "again"   // somebody asked again for what had ended
+	EntryPeople  EntryKind = "people"  // others are missing in the chat than were, or are somebody else there
 	// EntryBypassed: merged around the gate, by whom and as what.
 	EntryBypassed EntryKind = "bypassed"
 )

@@ -23,8 +23,18 @@ type OpenedData struct {
 	Rule      string   `json:"rule"`
 	Policy    string   `json:"policy"` // the hash of its text
 	Required  int      `json:"required"`
-	Approvers []Member `json:"approvers"` // without an id: the chat did not know them
+	Approvers []Member `json:"approvers"`         // without an id: the chat did not know them, or not as whom it had known
+	Missing   []string `json:"missing,omitempty"` // identities of approvers, and of others to get a card, whom the chat did not know
 	Dry       bool     `json:"dry_run,omitempty"`
+	Others    []Other  `json:"others,omitempty"` // identities that were somebody else's than at first, and counted for nobody
+}
+
+// PeopleData is an [EntryPeople]: what is so from now on.
+type PeopleData struct {
+	Missing []string `json:"missing,omitempty"` // as in OpenedData
+	Others  []Other  `json:"others,omitempty"`
+	Rule    string   `json:"rule"`
+	Policy  string   `json:"policy"` // the hash of its text
 }
 
 // ClickData is an [EntryClick].

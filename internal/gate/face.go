@@ -612,7 +612,7 @@ func (f *facing) notice(c *Card) {
 	}
 	text := w.Sent(f.ref, sha, f.asked(), f.need)
 	switch {
-	case len(r.Panel.Cards) == 0:
+	case r.nobody():
 		c.Tone, c.Title = ToneOrange, w.TitleNobody(f.ref)
 		text = w.Nobody(f.ref, r.Rule.Name)
 	case len(r.Panel.Unsure) > 0 && !r.Rule.AllowSelfApproval && !f.someMayApprove():
@@ -623,15 +623,21 @@ func (f *facing) notice(c *Card) {
 
 func (f *facing) plain(s string) []words.Text { return []words.Text{words.Plain(s)} }
 
+// nobody says that nobody is asked, or nobody of those who might decide is known to
+// the chat.
+func (r *Request) nobody() bool {
+	return len(r.Panel.Cards) == 0 || !slices.ContainsFunc(r.Panel.Approvers, func(m Member) bool { return m.ID != "" })
+}
+
 // someMayApprove says that enough approvers can be told from the author.
 func (f *facing) someMayApprove() bool {
-	n := 0
+	able := map[string]bool{} // one person may have two identities
 	for _, a := range f.r.Panel.Approvers {
 		if f.r.mayApprove(a.ID) {
-			n++
+			able[a.ID] = true
 		}
 	}
-	return n >= f.need
+	return len(able) >= f.need
 }
 
 // asked names those whose approval is waited for. A group asks all approvers.

@@ -28,6 +28,7 @@ type view struct {
 	then     *policy.Rule // of what is merged: the rule that covered it when it was; nil: none did
 	contents *Contents
 	panel    *Panel
+	fresh    time.Duration // of the panel, for how long the directory's answers are to be believed
 }
 
 // judge takes in what was read: the one place where what the forge says moves
@@ -127,10 +128,10 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 	}
 }
 
-// recount applies another policy to the latest request: approvals whose givers
-// may no longer decide stop counting.
+// recount applies another policy, or what is known of the people by now, to the
+// latest request: approvals whose givers may no longer decide stop counting.
 func (mr *MergeRequest) recount(r *Request, v view) {
-	if !r.State.Followed() || !v.rules.minds(r.Dry) || v.rule == nil || v.panel == nil || r.PolicyHash == v.rules.hash && !r.Panel.Blind {
+	if !r.State.Followed() || !v.rules.minds(r.Dry) || v.rule == nil || v.panel == nil {
 		return
 	}
 	if v.panel.Blind && !r.Panel.Blind {
@@ -143,8 +144,12 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 		// What was decided on a card that promised no more than this stays no more.
 		rule.OnApprove, rule.OnReject = r.Rule.OnApprove, r.Rule.OnReject
 	}
-	told := mr.notice(r, v.rules.words)
+	told, before := mr.notice(r, v.rules.words), r.Panel
 	r.Rule, r.PolicyHash, r.Panel = rule, v.rules.hash, *v.panel
+	r.Panel.Until = r.until(v.fresh, mr.Now)
+	if !slices.Equal(before.Missing, r.Panel.Missing) || !slices.Equal(before.Others, r.Panel.Others) {
+		mr.record(r, EntryPeople, PeopleData{r.Panel.Missing, r.Panel.Others, rule.Name, r.PolicyHash})
+	}
 	for _, d := range r.Decisions {
 		may := r.mayApprove(d.Person)
 		if d.Via == viaOperator {
@@ -163,7 +168,7 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 		mr.move(r, EventLapsed)
 	}
 	mr.addressees(r, nil)
-	if m := r.message(KindNotice, Recipient{ID: r.Panel.Author.ID}); m != nil && told != "" && told != mr.notice(r, v.rules.words) {
+	if m := r.message(KindNotice, Recipient{ID: r.Panel.Author.ID}); m != nil && r.State == Pending && told != "" && told != mr.notice(r, v.rules.words) {
 		m.Shown = "" // others are asked now, or nobody is
 	}
 }
@@ -171,7 +176,7 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 // notice is the digest of what the author's notice has to say; "": there is none.
 func (mr *MergeRequest) notice(r *Request, w *words.Words) string {
 	m := r.message(KindNotice, Recipient{ID: r.Panel.Author.ID})
-	if m == nil || r.State != Pending {
+	if m == nil {
 		return ""
 	}
 	card := mr.face(r, m, w)
@@ -233,6 +238,7 @@ func (mr *MergeRequest) open(v view) (putOff bool) {
 		Rule: *v.rule, PolicyHash: v.rules.hash, Panel: *v.panel, Pipeline: s.Pipeline,
 		OpenedAt: mr.Now, ExpiresAt: mr.Now.Add(v.rule.ExpireAfter),
 	}
+	r.Panel.Until = r.until(v.fresh, mr.Now)
 	if old != nil {
 		r.Seq = old.Seq + 1
 		r.Before = old.before()
@@ -247,6 +253,7 @@ func (mr *MergeRequest) open(v view) (putOff bool) {
 		Path: s.Path, Number: mr.Ref.Number, URL: s.URL, Title: s.Title, Author: s.Author,
 		Head: s.Head, Source: s.Source, Target: s.Target,
 		Rule: r.Rule.Name, Policy: r.PolicyHash, Required: r.Rule.Required, Approvers: r.Panel.Approvers, Dry: r.Dry,
+		Missing: r.Panel.Missing, Others: r.Panel.Others,
 	})
 	mr.addressees(r, old)
 	mr.sentAgain(r, old)

@@ -2,18 +2,9 @@ package gate
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"time"
 
 	"mrgate/internal/policy"
-)
-
-// How long an answer of the directory is believed. A miss is asked again soon:
-// somebody was just told to add that person.
-const (
-	keepPerson = 24 * time.Hour
-	keepMiss   = 10 * time.Minute
 )
 
 type barKind int
@@ -48,24 +39,26 @@ func (p *Panel) bars(person string) bar {
 }
 
 // panel looks up whom a request under the view's rule concerns.
-func (w *work) panel(ctx context.Context, v *view) (Panel, error) {
+func (w *work) panel(ctx context.Context, v *view) error {
 	p, rule, s, c := v.rules.Policy, v.rule, v.snapshot, v.contents
 	if w.g.chat == nil {
-		panel := seat(p, rule, s, c, nil)
+		panel := seat(p, rule, s, c, &directory{})
 		panel.Blind = true
-		return panel, nil
+		v.panel = &panel
+		return nil
 	}
-	people, err := w.resolve(ctx, concerned(p, rule, s, c))
+	found, err := w.resolve(ctx, concerned(p, rule, s, c))
 	if err != nil {
-		return Panel{}, err
+		return err
 	}
-	panel := seat(p, rule, s, c, people)
+	panel := seat(p, rule, s, c, found)
 	if len(panel.Unsure) > 0 {
 		if panel.Told, err = w.told(ctx, p, panel.Approvers); err != nil {
-			return Panel{}, err
+			return err
 		}
 	}
-	return panel, nil
+	v.panel, v.fresh = &panel, found.fresh
+	return nil
 }
 
 // account is the identity of a forge account, as the policy tells it.
@@ -97,37 +90,87 @@ func concerned(p *policy.Policy, rule *policy.Rule, s *Snapshot, c *Contents) []
 }
 
 // seat makes the panel of what the directory said about those concerned.
-func seat(p *policy.Policy, rule *policy.Rule, s *Snapshot, c *Contents, people map[policy.Identity]Person) Panel {
+func seat(p *policy.Policy, rule *policy.Rule, s *Snapshot, c *Contents, d *directory) Panel {
 	find := func(u User) Person {
 		id, ok := account(p, u)
 		if !ok {
 			return Person{}
 		}
-		return people[id]
+		return d.people[id]
 	}
 	var panel Panel
 	for _, id := range rule.Approvers {
-		panel.Approvers = append(panel.Approvers, Member{Identity: id, Person: people[id]})
+		who := d.people[id]
+		if now := (policy.Identity{Kind: policy.KindID, Value: d.others[id].Now}); slices.Contains(rule.Approvers, now) {
+			who = d.people[now] // the policy names that person
+		} else {
+			panel.mind(id, who, d)
+		}
+		panel.Approvers = append(panel.Approvers, Member{Identity: id, Person: who})
+	}
+	for _, id := range rule.CardsTo {
+		if id.Kind != policy.KindGroup && !slices.Contains(rule.Approvers, id) {
+			panel.mind(id, d.people[id], d)
+		}
 	}
 	panel.Author = find(s.Author)
+	panel.barOthers(p, s.Author, d)
 	if panel.Author.ID == "" {
-		panel.Unsure = append(panel.Unsure, s.Author.Username)
+		panel.unsure(p, s.Author)
 	}
 	for _, by := range c.Committers {
 		if id, ok := emailOf(by); ok {
-			panel.addCommitter(people[id])
+			panel.addCommitter(d.people[id])
+			panel.barOther(id, d)
 		}
+		panel.barOthers(p, by.User, d)
 		switch {
 		case by.User.ID == 0 && by.User.Username == "", by.User.ID == s.Author.ID:
 			// Nobody's account, or the author's.
 		case find(by.User).ID != "":
 			panel.addCommitter(find(by.User))
 		case !slices.Contains(panel.Unsure, by.User.Username):
-			panel.Unsure = append(panel.Unsure, by.User.Username)
+			panel.unsure(p, by.User)
 		}
 	}
-	panel.Cards = panel.asked(rule, people, s.Reviewers, find)
+	panel.Cards = panel.asked(rule, d.people, s.Reviewers, find)
 	return panel
+}
+
+// unsure notes a forge account of which nobody knows who that is in the chat.
+func (p *Panel) unsure(of *policy.Policy, u User) {
+	p.Unsure = append(p.Unsure, u.Username)
+	if _, ok := account(of, u); ok {
+		p.Sought = true
+	}
+}
+
+// mind notes that the identity is nobody's, or somebody else's than it was.
+func (p *Panel) mind(id policy.Identity, who Person, d *directory) {
+	other, changed := d.others[id]
+	switch {
+	case changed && !slices.Contains(p.Others, other):
+		p.Others = append(p.Others, other)
+	case !changed && who.ID == "" && !slices.Contains(p.Missing, id.Value):
+		p.Missing = append(p.Missing, id.Value)
+	}
+}
+
+// barOthers is barOther for a forge account.
+func (p *Panel) barOthers(of *policy.Policy, u User, d *directory) {
+	if id, ok := account(of, u); ok {
+		p.barOther(id, d)
+	}
+}
+
+// barOther keeps both from approving, whose the identity was and whose it is: it
+// may be either who made what is to be approved.
+func (p *Panel) barOther(id policy.Identity, d *directory) {
+	if other, changed := d.others[id]; changed {
+		p.mind(id, Person{}, d)
+		p.addCommitter(Person{ID: other.First})
+		p.addCommitter(Person{ID: other.Now})
+	}
 }
 
 func (p *Panel) addCommitter(who Person) {
@@ -176,14 +219,14 @@ func (w *work) told(ctx context.Context, p *policy.Policy, approvers []Member) (
 	for _, id := range p.Users {
 		ids = append(ids, id)
 	}
-	people, err := w.resolve(ctx, ids)
+	found, err := w.resolve(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	var told []string
 	for _, m := range approvers {
 		for _, id := range ids {
-			if m.ID != "" && people[id].ID == m.ID && !slices.Contains(told, m.ID) {
+			if m.ID != "" && found.people[id].ID == m.ID && !slices.Contains(told, m.ID) {
 				told = append(told, m.ID)
 			}
 		}
@@ -196,64 +239,3 @@ func emailOf(by Committer) (policy.Identity, bool) {
 	id, err := policy.ParseIdentity(by.Email)
 	return id, err == nil && id.Kind == policy.KindEmail
 }
-
-// resolve asks what is stored, then the chat's directory. If the directory
-// cannot be asked, what it said before is good enough.
-func (w *work) resolve(ctx context.Context, ids []policy.Identity) (map[policy.Identity]Person, error) {
-	g := w.g
-	known, err := g.store.People(ctx, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read the directory: %w", err)
-	}
-	people := make(map[policy.Identity]Person, len(ids))
-	var ask []policy.Identity
-	missing := false
-	for _, id := range ids {
-		k, ok := known[id]
-		if ok {
-			people[id] = k.Person
-		}
-		if (!ok || k.Stale) && !slices.Contains(ask, id) {
-			ask = append(ask, id)
-			missing = missing || !ok
-		}
-	}
-	if len(ask) == 0 {
-		return people, nil
-	}
-	if err := w.renew(); err != nil {
-		return nil, err
-	}
-	c, cancel := call(ctx)
-	defer cancel()
-	answers, err := g.chat.Resolve(c, ask)
-	if err != nil {
-		if !missing {
-			g.log.Warn("the chat's directory does not answer; what it said before is used", "err", err)
-			return people, nil
-		}
-		return nil, &chatTrouble{fmt.Errorf("look up people in the chat: %w", err)}
-	}
-	hits, misses := map[policy.Identity]Person{}, map[policy.Identity]Person{}
-	for _, id := range ask {
-		people[id] = answers[id]
-		if answers[id].ID == "" || answers[id].Name == "" {
-			misses[id] = answers[id] // a name may only have failed to be read
-		} else {
-			hits[id] = answers[id]
-		}
-	}
-	if err := g.store.Learn(ctx, hits, keepPerson); err != nil {
-		return nil, fmt.Errorf("store people: %w", err)
-	}
-	if err := g.store.Learn(ctx, misses, keepMiss); err != nil {
-		return nil, fmt.Errorf("store people: %w", err)
-	}
-	return people, nil
-}
-
-// chatTrouble marks trouble with the chat, so that the forge is not blamed.
-type chatTrouble struct{ err error }
-
-func (e *chatTrouble) Error() string { return e.err.Error() }
-func (e *chatTrouble) Unwrap() error { return e.err }

@@ -43,7 +43,7 @@ func Preview(p *policy.Policy, a Asking, people func(policy.Identity) Person, no
 		for _, id := range concerned(p, v.rule, &s, v.contents) {
 			known[id] = people(id)
 		}
-		panel := seat(p, v.rule, &s, v.contents, known)
+		panel := seat(p, v.rule, &s, v.contents, &directory{people: known})
 		if s.Author.Username == "" {
 			panel.Unsure = nil // of an author whom nobody told, nothing can be said yet
 		}

@@ -43,6 +43,9 @@ func (g *Gate) reconcile(ctx context.Context, mr *MergeRequest) {
 
 	err := w.forge(ctx)
 	if err == nil {
+		err = w.people(ctx)
+	}
+	if err == nil {
 		err = w.messages(ctx)
 	}
 	if err == nil {
@@ -160,10 +163,15 @@ func (w *work) look(ctx context.Context) error {
 		return trouble
 	}
 	landed := w.mr.Landing != nil
+	var asked int64
+	var before Panel
+	if r := w.mr.Current(); r != nil {
+		asked, before = r.ID, r.Panel
+	}
 	if err := w.change(func(mr *MergeRequest) { mr.judge(v) }); err != nil {
 		return err
 	}
-	w.foretell(v)
+	w.foretell(v, asked, before)
 	if l := w.mr.Landing; !landed && l != nil && l.Around != "" {
 		w.g.log.Warn("merged around the gate", "merge_request", s.URL, "why", string(l.Around), "by", s.MergedBy.Username, "rule", l.Rule)
 	}
@@ -248,32 +256,42 @@ func (w *work) lookUp(ctx context.Context, v *view) error {
 		contents = &read
 	}
 	v.contents = contents
-	panel, err := w.panel(ctx, v)
-	if err != nil {
-		return err
-	}
-	v.panel = &panel
-	return nil
+	return w.panel(ctx, v)
 }
 
-// foretell says at the opening, on stderr, what will go wrong at a click.
-func (w *work) foretell(v view) {
+// foretell says on stderr what will go wrong at a click: at the opening, and when
+// others are known than before. asked is the request that was the latest before,
+// and before its panel.
+func (w *work) foretell(v view, asked int64, before Panel) {
 	r := w.mr.Current()
-	if v.panel == nil || r == nil || !r.OpenedAt.Equal(w.mr.Now) {
+	if v.panel == nil || r == nil || r.Panel.Blind || !r.State.Followed() {
 		return
 	}
 	log := w.g.log.With("merge_request", w.mr.Snapshot.URL, "request", r.ID, "rule", r.Rule.Name)
-	log.Info("approval request opened", "head", r.Head.Short(), "target", r.Target, "cards", len(r.Panel.Cards))
-	for _, m := range r.Panel.Approvers {
-		if m.ID == "" && !r.Panel.Blind {
-			log.Warn("an approver is not in the chat's directory and gets no card; check the address and the app's contact range", "approver", m.Identity.Value)
+	if r.ID != asked {
+		before = Panel{}
+		log.Info("approval request opened", "head", r.Head.Short(), "target", r.Target, "cards", len(r.Panel.Cards))
+	}
+	for _, name := range r.Panel.Missing {
+		if !slices.Contains(before.Missing, name) {
+			log.Warn("somebody is not in the chat's directory and gets no card; check the address and the app's contact range", "identity", name)
 		}
 	}
-	if r.Rule.AllowSelfApproval || r.Panel.Blind {
-		return
+	for _, other := range r.Panel.Others {
+		if !slices.Contains(before.Others, other) {
+			log.Warn("this is another person in the chat than it was, and counts for nobody; if the policy means that person, write their new ID into it",
+				"identity", other.Identity, "was", other.First, "is", other.Now)
+		}
+	}
+	for _, m := range r.Panel.Approvers {
+		if m.ID != "" && slices.Contains(before.Missing, m.Identity.Value) {
+			log.Info("an approver is now in the chat's directory", "identity", m.Identity.Value)
+		}
 	}
 	for _, name := range r.Panel.Unsure {
-		log.Warn("cannot tell who this GitLab user is in the chat, so approvals that may be their own are refused; add them to users", "username", name)
+		if !r.Rule.AllowSelfApproval && !slices.Contains(before.Unsure, name) {
+			log.Warn("cannot tell who this GitLab user is in the chat, so approvals that may be their own are refused; add them to users", "username", name)
+		}
 	}
 }
 

@@ -78,14 +78,26 @@ func (e Effect) tried() bool { return !e.Tried.IsZero() }
 // them when the rule was last looked up.
 type Panel struct {
 	Approvers []Member    `json:"approvers"`
-	Cards     []Recipient `json:"cards"`          // who is asked
-	Author    Person      `json:"author"`         // ID "": nobody knows who the author is in the chat
-	Committer []Person    `json:"committer"`      // who in the chat has commits in it
-	Unsure    []string    `json:"unsure"`         // usernames of author and committers of whom nobody knows who they are in the chat
-	Told      []string    `json:"told,omitempty"` // chat IDs of approvers of whom `users` says who they are in the forge
+	Cards     []Recipient `json:"cards"`             // who is asked
+	Author    Person      `json:"author"`            // ID "": nobody knows who the author is in the chat
+	Committer []Person    `json:"committer"`         // who in the chat has commits in it
+	Unsure    []string    `json:"unsure"`            // usernames of author and committers of whom nobody knows who they are in the chat
+	Told      []string    `json:"told,omitempty"`    // chat IDs of approvers of whom `users` says who they are in the forge
+	Sought    bool        `json:"sought,omitempty"`  // of some in Unsure there is an identity, which the chat may come to know
+	Missing   []string    `json:"missing,omitempty"` // identities of approvers, and of others who were to get a card, whom the chat does not know
+	Others    []Other     `json:"others,omitempty"`  // identities that are somebody else's by now
+	Until     time.Time   `json:"until,omitzero"`    // when all that is to be looked up again
 	// Blind: opened by an operator without a chat to ask; the next listener looks
 	// the people up.
 	Blind bool `json:"blind,omitempty"`
+}
+
+// Other is an identity that is not whose it was: an address or a number was given
+// to another person. It counts for nobody until the policy names whom it means.
+type Other struct {
+	Identity string `json:"identity"`
+	First    string `json:"first"` // the chat's ID of whom it was when it was first looked up
+	Now      string `json:"now"`   // and of whom it is
 }
 
 // Member is an approver: as the policy names them, and who that is in the chat.

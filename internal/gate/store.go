@@ -67,7 +67,8 @@ type Store interface {
 
 	// People gives what is known of the identities; what is unknown is missing.
 	People(ctx context.Context, ids []policy.Identity) (map[policy.Identity]Known, error)
-	// Learn stores answers of the directory, also that somebody is not in it.
+	// Learn stores answers of the directory, also that somebody is not in it, to be
+	// believed for keep.
 	Learn(ctx context.Context, people map[policy.Identity]Person, keep time.Duration) error
 
 	Close() error
@@ -81,10 +82,11 @@ type Noted struct {
 	Until time.Time // when another one did; zero: it still is in force
 }
 
-// Known is what the directory said of somebody, and whether that is too old.
+// Known is what the directory said of an identity.
 type Known struct {
 	Person
-	Stale bool
+	First string        // the ID that was learnt first of all, which stays; "": none was
+	Fresh time.Duration // for so long it is believed; 0 or less: it is to be asked again
 }
 
 // By names a merge request, by exactly one of its fields.

@@ -41,15 +41,17 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now
 	MustExist bool             // don't create one
 	ReadOnly  bool             // don't write, nor create one
+	Directory string           // whose IDs People and Learn are about: those of one chat application mean nothing to another
 }
 
 // Store is a gate.Store in an SQLite file.
 type Store struct {
-	now     func() time.Time
-	writes  *sql.DB // nil: read only
-	reads   *sql.DB
-	writer  *writer       // nil: read only
-	readers chan *session // those that are free
+	now       func() time.Time
+	directory string
+	writes    *sql.DB // nil: read only
+	reads     *sql.DB
+	writer    *writer       // nil: read only
+	readers   chan *session // those that are free
 
 	sessions int // how many readers there are
 	close    sync.Once
@@ -75,7 +77,7 @@ func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 }
 
 func open(ctx context.Context, path string, opts Options) (_ *Store, err error) {
-	s := &Store{now: opts.Now, readers: make(chan *session, readers), closed: make(chan struct{})}
+	s := &Store{now: opts.Now, directory: opts.Directory, readers: make(chan *session, readers), closed: make(chan struct{})}
 	if s.now == nil {
 		s.now = time.Now
 	}

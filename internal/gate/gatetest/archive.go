@@ -310,9 +310,14 @@ func testAwaited(a *archived) {
 			r.Decisions = []*gate.Decision{{Person: "ou_alice", Name: "Alice", Verdict: gate.Approve, Via: "card", At: mr.Now}}
 		}, []string{"Carol"}},
 		"without a name": {func(_ *gate.MergeRequest, r *gate.Request) {
-			r.Panel.Approvers[0].Person = gate.Person{}
 			r.Panel.Approvers[1].Name = ""
-		}, []string{"alice@example.com", "carol@example.com"}},
+		}, []string{"Alice", "carol@example.com"}},
+		"whom the chat does not know": {func(_ *gate.MergeRequest, r *gate.Request) {
+			r.Panel.Approvers[0].Person = gate.Person{}
+		}, []string{"Carol"}},
+		"whom nobody has looked up": {func(_ *gate.MergeRequest, r *gate.Request) {
+			r.Panel.Approvers[0].Person, r.Panel.Blind = gate.Person{}, true
+		}, []string{"alice@example.com", "Carol"}},
 		"one person twice": {func(_ *gate.MergeRequest, r *gate.Request) {
 			r.Panel.Approvers[1].Person = r.Panel.Approvers[0].Person
 		}, []string{"Alice"}},
@@ -331,6 +336,10 @@ func testAwaited(a *archived) {
 		a.request(1, c.change)
 		equal(a.t, name, a.list(gate.Filter{Limit: 1})[0].Awaited, c.want)
 	}
+	missing, others := []string{"erin@example.com"}, []gate.Other{{Identity: "alice@example.com", First: "ou_1", Now: "ou_2"}}
+	a.request(1, func(_ *gate.MergeRequest, r *gate.Request) { r.Panel.Missing, r.Panel.Others = missing, others })
+	equal(a.t, "who is missing", a.list(gate.Filter{Limit: 1})[0].Missing, missing)
+	equal(a.t, "who is somebody else", a.list(gate.Filter{Limit: 1})[0].Others, others)
 }
 
 func testFindMergeRequest(a *archived) {

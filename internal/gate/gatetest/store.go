@@ -978,16 +978,33 @@ func testPeople(s *tried) {
 	person := gate.Person{ID: "ou_alice", Name: "Alice"}
 	learn(time.Hour, map[policy.Identity]gate.Person{alice: person, number: person})
 	learn(time.Minute, map[policy.Identity]gate.Person{nobody: {}})
-	equal(t, "people", known(), map[policy.Identity]gate.Known{alice: {Person: person}, number: {Person: person}, nobody: {}})
+	found := func(p gate.Person, fresh time.Duration) gate.Known {
+		return gate.Known{Person: p, First: "ou_alice", Fresh: fresh}
+	}
+	equal(t, "people", known(), map[policy.Identity]gate.Known{
+		alice: found(person, time.Hour), number: found(person, time.Hour), nobody: {Fresh: time.Minute},
+	})
 
 	time.Sleep(time.Minute)
-	equal(t, "people later", known(), map[policy.Identity]gate.Known{alice: {Person: person}, number: {Person: person}, nobody: {Stale: true}})
+	equal(t, "people later", known(), map[policy.Identity]gate.Known{
+		alice: found(person, 59*time.Minute), number: found(person, 59*time.Minute), nobody: {},
+	})
 
 	time.Sleep(time.Hour)
 	renamed := gate.Person{ID: "ou_alice", Name: "Alice B."}
 	learn(time.Hour, map[policy.Identity]gate.Person{alice: renamed})
 	equal(t, "people much later", known(), map[policy.Identity]gate.Known{
-		alice: {Person: renamed}, number: {Person: person, Stale: true}, nobody: {Stale: true},
+		alice: found(renamed, time.Hour), number: found(person, -time.Minute), nobody: {Fresh: -time.Hour},
+	})
+
+	other := gate.Person{ID: "ou_other", Name: "Alice C."}
+	learn(time.Hour, map[policy.Identity]gate.Person{alice: other, number: {}, nobody: other})
+	equal(t, "people who are others", known(), map[policy.Identity]gate.Known{
+		alice: found(other, time.Hour), number: found(gate.Person{}, time.Hour), nobody: {Person: other, First: "ou_other", Fresh: time.Hour},
+	})
+	learn(time.Hour, map[policy.Identity]gate.Person{number: other, nobody: {}})
+	equal(t, "whoever it was first stays", known(), map[policy.Identity]gate.Known{
+		alice: found(other, time.Hour), number: found(other, time.Hour), nobody: {First: "ou_other", Fresh: time.Hour},
 	})
 }
 

@@ -183,8 +183,9 @@ CREATE TABLE message (
 ) STRICT;
 
 CREATE TABLE person (
-	identity   TEXT    PRIMARY KEY, -- kind:value
+	identity   TEXT    PRIMARY KEY, -- directory:kind:value
 	id         TEXT    NOT NULL,    -- '': the directory does not know them
+	first      TEXT    NOT NULL,    -- the first id there was; '': none yet
 	name       TEXT    NOT NULL,
 	expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
