@@ -173,17 +173,24 @@ func (w *world) ended(title string, told string, approvers ...feishusim.User) {
 	w.eventually("the author is told: "+told, func() bool { return strings.Contains(w.reads(w.bob), told) })
 }
 
-// once demands that each effect happened once, and goes on having happened once.
+// once demands that each effect happened once, and goes on having happened once;
+// a note, too.
 func (w *world) once(iid int, effects ...string) {
 	w.t.Helper()
-	w.eventually("there is a note", func() bool { return len(w.mr(iid).Notes) > 0 })
+	w.onceOf(iid, 1, effects...)
+}
+
+// onceOf is once where so many requests were decided, each with a note.
+func (w *world) onceOf(iid, notes int, effects ...string) {
+	w.t.Helper()
+	w.eventually("each decided request has a note", func() bool { return len(w.mr(iid).Notes) >= notes })
 	bad := func() bool {
 		for _, effect := range effects {
 			if count(w.effects(), effect) != 1 {
 				return true
 			}
 		}
-		return len(w.mr(iid).Notes) != 1
+		return len(w.mr(iid).Notes) != notes
 	}
 	w.never("an effect did not happen exactly once: "+strings.Join(effects, ", "), bad)
 }

@@ -150,7 +150,10 @@ func TestUnseenPushIsNotMergedThroughTheOldCard(t *testing.T) {
 				t.Errorf("merged %s, not the new commit %s", sha, head)
 			}
 			w.ended("Merged ·", "merged into main", w.alice, w.carol)
-			w.once(mr.IID, "POST 1/approve 201", "PUT 1/merge 200")
+			w.onceOf(mr.IID, 2, "POST 1/approve 201", "PUT 1/merge 200")
+			if notes := w.mr(mr.IID).Notes; !strings.Contains(notes[0].Body, "No longer counts: there is another commit") || !strings.Contains(notes[1].Body, "Merged into main") {
+				t.Errorf("the notes: %+v", notes)
+			}
 		})
 	}
 }

@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"mrgate/internal/policy"
@@ -21,14 +20,19 @@ const (
 	effectNote    effectKind = "note"
 )
 
-// nextEffect is the next write that a request waits for; nil: none does.
-func (mr *MergeRequest) nextEffect(p *rules) (*Request, effectKind) {
+// nextEffect is the next write that a request waits for; nil: none does. Notes
+// come last: nothing depends on them.
+func (mr *MergeRequest) nextEffect(p *rules) (next *Request, what effectKind) {
 	for _, r := range mr.Requests {
-		if what := mr.effectOf(r, p); what != "" {
-			return r, what
+		switch of := mr.effectOf(r, p); {
+		case of == "" || of == effectNote && next != nil:
+		case of == effectNote:
+			next, what = r, of
+		default:
+			return r, of
 		}
 	}
-	return nil, ""
+	return next, what
 }
 
 // effectOf is the next write that the request waits for. It is asked twice: to
@@ -47,9 +51,11 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 		case !r.Approve.done():
 			return ""
 		case r.Rule.OnApprove != policy.OnApproveMerge:
-			return r.note(p)
+			return mr.note(r, p)
 		case underPolicy && !waits && mr.Now.Before(r.ExpiresAt):
 			return effectMerge
+		case r.Scheduled || mr.Snapshot.Merging.Class == MergeCI:
+			return mr.note(r, p) // it may take a while
 		}
 	case BlockedNow:
 		// What no status of the forge shows to be mended can only be tried.
@@ -60,6 +66,7 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 		case r.onlyTrying(mr.Snapshot) && mr.Now.Before(r.ExpiresAt):
 			return effectMerge
 		}
+		return mr.note(r, p)
 	case Rejected:
 		switch {
 		case mr.toRetract(r):
@@ -67,21 +74,15 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 		case r.Rule.OnReject == policy.OnRejectClose && underPolicy:
 			return effectClose
 		case r.Rule.OnReject != policy.OnRejectClose:
-			return r.note(p)
+			return mr.note(r, p)
 		}
 	case MergedHere, ClosedHere:
-		return r.note(p)
-	case Pending:
+		return mr.note(r, p)
+	case Pending, Superseded, Withdrawn, Expired:
 		if mr.toRetract(r) {
 			return effectRetract
 		}
-	case Superseded, Withdrawn, Expired:
-		switch {
-		case mr.toRetract(r):
-			return effectRetract
-		case r.rejection() != nil:
-			return r.note(p) // a push came before it was closed: why is still to be said
-		}
+		return mr.note(r, p)
 	}
 	return ""
 }
@@ -103,14 +104,6 @@ func (r *Request) onlyTrying(s *Snapshot) bool {
 		return s.Merging.Class == MergeSoon && s.State == ForgeOpen
 	}
 	return false
-}
-
-// note is the effect of writing the note, if it is not written.
-func (r *Request) note(p *rules) effectKind {
-	if r.Note.done() || p.Note == policy.NoteOff {
-		return ""
-	}
-	return effectNote
 }
 
 // effect does one write: says that it is tried, calls, and writes down what the
@@ -193,15 +186,15 @@ func (w *work) refused(ctx context.Context, id int64, what effectKind, err error
 			mr.block(mr.request(id), Mergeability{Class: MergeBlocked, Reason: ReasonMayNotApprove, Detail: err.Error()})
 		})
 		return errors.Join(werr, errStop)
-	case effectNote, effectRetract:
-		// Nothing depends on a note; nor on an approval where nothing can be
-		// merged any more. After some tries it is said in the log, and let be.
+	case effectRetract:
+		// Nothing depends on an approval where nothing can be merged any more.
+		// After some tries it is said in the log, and let be.
 		open := w.mr.Snapshot.State == ForgeOpen || w.mr.Snapshot.State == ForgeLocked
-		if w.mr.Tries >= refusedEnough && (what == effectNote || !open) {
+		if w.mr.Tries >= refusedEnough && !open {
 			w.g.log.Warn("the forge refuses", "what", string(what), "merge_request", w.mr.Ref.String(), "err", err)
 			return w.change(func(mr *MergeRequest) { mr.did(mr.request(id), what, err.Error()) })
 		}
-	case effectMerge, effectClose:
+	case effectMerge, effectClose, effectNote:
 	}
 	return w.failEffect(ctx, id, what, err)
 }
@@ -244,7 +237,7 @@ func (mr *MergeRequest) did(r *Request, what effectKind, trouble string) {
 	case effectRetract:
 		if r.State.Open() {
 			// Perhaps approved again: then all of it is to be done again.
-			r.Approve, r.Merge, r.Retract, r.Note, r.Scheduled = Effect{}, Effect{}, Effect{}, Effect{}, false
+			r.Approve, r.Merge, r.Retract, r.Scheduled = Effect{}, Effect{}, Effect{}, false
 		}
 	case effectApprove:
 		if r.State == BlockedNow {
@@ -456,51 +449,6 @@ func (r *Request) dropped(was, s *Snapshot) (Mergeability, bool) {
 // it sooner.
 func (mr *MergeRequest) lookAgain(least, most time.Duration) {
 	mr.LookAt = earliest(mr.LookAt, mr.Now.Add(patience(mr.Now.Sub(mr.Snapshot.Since), least, most)))
-}
-
-// note writes what was decided, by whom and why under the merge request: the
-// forge itself shows only mrgate's own account.
-func (w *work) note(ctx context.Context, id int64) error {
-	var n Note
-	mode := w.g.rules.Load().Note
-	still, err := w.stillWanted(id, effectNote, func(mr *MergeRequest, r *Request) {
-		n = Note{
-			Key:      noteKey(r),
-			Body:     noteBody(r, w.g.words()),
-			Internal: mode == policy.NoteInternal || mode == policy.NoteAuto && (mr.Contents == nil || mr.Contents.Public),
-			Again:    r.Note.tried(),
-		}
-		r.Note.Tried = mr.Now
-	})
-	if err != nil || !still {
-		return err
-	}
-	c, cancel := call(ctx)
-	defer cancel()
-	ref, err := w.g.forge.Note(c, w.mr.Ref, n)
-	w.read = time.Time{}
-	switch {
-	case errors.Is(err, ErrNotPermitted):
-		return w.refused(ctx, id, effectNote, err)
-	case err != nil:
-		return w.failEffect(ctx, id, effectNote, err)
-	}
-	return w.change(func(mr *MergeRequest) {
-		r := mr.request(id)
-		r.NoteRef = ref
-		mr.did(r, effectNote, "")
-	})
-}
-
-// noteKey names the note on this decision: after a lapse another one is written.
-func noteKey(r *Request) string {
-	var entry int64
-	for _, d := range r.Decisions {
-		if !d.Void && d.Entry != nil {
-			entry = d.Entry.Number
-		}
-	}
-	return fmt.Sprintf("%s-%d-%d", r.Head.Short(), r.ID, entry)
 }
 
 // request finds a loaded request by its number; nil: it is not loaded.

@@ -15,6 +15,8 @@ var (
 	// ErrNotPermitted: a person must act (a role, a scope, a setting). Its text
 	// is the other side's own and may be shown.
 	ErrNotPermitted = errors.New("not permitted")
+	// ErrPublic: everybody could read what was to be internal, so it is not written.
+	ErrPublic = errors.New("would be public")
 	// ErrGone: the message can never be sent or changed again.
 	ErrGone = errors.New("message is gone")
 	// ErrLeaseLost: somebody else works on the row; drop what you hold.

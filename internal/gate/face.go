@@ -82,26 +82,6 @@ func (r *Request) rejection() *Decision {
 	return nil
 }
 
-// noteBody is the note under the merge request: a line for each decision that
-// counts. It is plain text; the forge's adapter sees to it that it stays that.
-func noteBody(r *Request, w *words.Words) string {
-	var lines []string
-	for _, d := range r.Decisions {
-		if d.Void {
-			continue
-		}
-		rec := words.Record{
-			Name: d.Name, Operator: d.Via == viaOperator, Approved: d.Verdict == Approve, Reason: d.Reason,
-			Commit: string(r.Head), Rule: r.Rule.Name, At: d.At,
-		}
-		if d.Entry != nil {
-			rec.Entry, rec.Hash = d.Entry.Number, d.Entry.Hash
-		}
-		lines = append(lines, w.Note(rec))
-	}
-	return strings.Join(lines, "\n")
-}
-
 // facing is what a face is made from.
 type facing struct {
 	mr *MergeRequest
@@ -378,7 +358,7 @@ func (f *facing) state() (Tone, string, []words.Text) {
 	r, w, ref := f.r, f.w, f.ref
 	head := string(r.Head)
 	switch {
-	case f.wentAround():
+	case f.mr.wentAround(r):
 		return TonePurple, w.TitleMergedThere(ref), f.lines(f.mergedThere(), f.rejectedBy(), f.approvedBy())
 	case f.closedSince():
 		return ToneGrey, w.TitleClosed(ref), f.lines(w.ClosedThere(f.s.ClosedBy.Name), f.rejectedBy(), f.approvedBy())
@@ -423,13 +403,6 @@ func (f *facing) state() (Tone, string, []words.Text) {
 		return ToneGrey, title, f.lines(line, f.rejectedBy(), f.approvedBy())
 	}
 	return ToneGrey, w.TitleOutdated(ref), f.lines(w.Outdated(head, false))
-}
-
-// wentAround says that the merge request was merged around the gate, and that
-// this was the last request about it: nothing else it said matters any more.
-func (f *facing) wentAround() bool {
-	l := f.mr.Landing
-	return l != nil && l.Around != "" && f.r == f.mr.Current() && !f.r.State.Followed()
 }
 
 func (f *facing) mergedThere() string {

@@ -47,10 +47,13 @@ type Forge interface {
 	// come again; nothing is left out.
 	Changed(ctx context.Context, list List, mark Mark) (Page, error)
 
-	// Note writes body under the merge request once for each key and gives a
-	// reference to it. Body is plain text: it is shown as it is, and no line of
-	// it is obeyed as a command. With again (it may have been written before)
-	// the forge is searched for the key first.
+	// Note sees to it that there is one note of the key under the merge request,
+	// that it says body, and gives a reference to it. Body is plain text: it is
+	// shown as it is, and no line of it is obeyed as a command. With a Ref that
+	// note is changed, and written anew if it is gone; with Again (it may have been
+	// written before) the forge is searched for the key first. What a note was when
+	// it was written, internal or public, some forges cannot change.
+	// ErrNotPermitted. ErrPublic: this forge has no internal notes.
 	Note(ctx context.Context, mr Ref, note Note) (ref string, err error)
 }
 
@@ -114,6 +117,7 @@ type Page struct {
 type Note struct {
 	Key      string // the same for the same note; hidden in it
 	Body     string
-	Internal bool // only for members of the project
+	Internal bool   // only for members of the project
+	Ref      string // of the note that there is; "": not known
 	Again    bool
 }

@@ -44,6 +44,8 @@ type Gate struct {
 	atWork sync.Map      // row → *work, to hurry those that only write messages
 	merges projectLocks
 
+	unwritten sync.Once // to say that notes are not written
+
 	strangers throttle // clicks on cards that nothing is known of
 
 	swept atomic.Pointer[time.Time] // when a sweep last went through

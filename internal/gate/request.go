@@ -34,6 +34,7 @@ type Request struct {
 
 	Approve, Merge, Close, Retract, Note Effect
 	NoteRef                              string
+	NoteShown                            string       // the digest of what the note says; "": not known
 	Scheduled                            bool         // the forge said that it will merge by itself
 	Blocked                              Mergeability // why it is blocked
 	Answered                             string       // what the log last told of the forge's answers

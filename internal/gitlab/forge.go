@@ -43,7 +43,7 @@ type Config struct {
 	Transport http.RoundTripper // nil: net/http's own, with the proxies of the environment
 	UserAgent string
 	Timeout   time.Duration    // of one call of the port, all its requests together; 0: 10 s
-	Now       func() time.Time // nil: time.Now; only for how long GitLab asked to wait
+	Now       func() time.Time // nil: time.Now; only for how long GitLab asked to wait, and its version is believed
 	Log       *slog.Logger     // nil: silence; only for what is no error
 }
 
@@ -57,11 +57,16 @@ type Forge struct {
 	timeout time.Duration
 	log     *slog.Logger
 
-	mu   sync.Mutex
-	self user // the token's; ID 0: not asked yet
+	mu      sync.Mutex
+	self    user   // the token's; ID 0: not asked yet
+	release string // the server's version; "": not asked yet
+	asked   time.Time
 
 	found found // where there are projects that rules can match
 }
+
+// keepVersion is how long the server's version is believed: it may be upgraded.
+const keepVersion = time.Hour
 
 var _ gate.Forge = (*Forge)(nil)
 
@@ -203,4 +208,27 @@ func (f *Forge) account(ctx context.Context) (user, error) {
 	f.self = u
 	f.mu.Unlock()
 	return u, nil
+}
+
+// version is the server's, as in "19.5.0-ee".
+func (f *Forge) version(ctx context.Context) (string, error) {
+	f.mu.Lock()
+	known, asked := f.release, f.asked
+	f.mu.Unlock()
+	if known != "" && f.hold.now().Sub(asked) < keepVersion {
+		return known, nil
+	}
+	var answer struct {
+		Version string `json:"version"`
+	}
+	if _, err := f.call(ctx, http.MethodGet, "version", nil, &answer); err != nil {
+		return "", err
+	}
+	if answer.Version == "" {
+		return "", errors.New("GET version: the answer has no version")
+	}
+	f.mu.Lock()
+	f.release, f.asked = answer.Version, f.hold.now()
+	f.mu.Unlock()
+	return answer.Version, nil
 }

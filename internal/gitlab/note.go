@@ -18,7 +18,7 @@ import (
 // million characters.
 const maxNote = 64 << 10
 
-// note is what is used of GitLab's. "internal" was "confidential" before 15.3.
+// note is what is used of GitLab's.
 type note struct {
 	ID       int64  `json:"id"`
 	Body     string `json:"body"`
@@ -32,6 +32,13 @@ type noteOptions struct {
 }
 
 // Note implements gate.Forge. The reference is the note's ID.
+//
+// GitLab makes a note internal only when it is created, and says nothing where it
+// does not: up to 16.8 for all merge requests (gitlab-org/gitlab!142003), since
+// then for whom a role is missing, the flag is dropped and the text published,
+// and mailed to who watches (app/services/notes/build_service.rb). So an internal
+// one is written only where the version has them, and if the answer says that it
+// is public all the same, it is deleted.
 func (f *Forge) Note(ctx context.Context, mr gate.Ref, n gate.Note) (string, error) {
 	ctx, cancel := f.bound(ctx)
 	defer cancel()
@@ -39,13 +46,36 @@ func (f *Forge) Note(ctx context.Context, mr gate.Ref, n gate.Note) (string, err
 	if err != nil {
 		return "", fmt.Errorf("write a note on %s: %w", mr, err)
 	}
-	if n.Again {
-		id, err := f.written(ctx, mr, n.Key)
+	again := n.Again
+	if id, known := parseID(n.Ref); known {
+		kept, err := f.rewrite(ctx, mr, id, body, n.Internal)
+		switch {
+		case err != nil:
+			return "", f.fail("change a note on", mr, err)
+		case kept:
+			return n.Ref, nil
+		}
+		again = true // perhaps another was written in its place since
+	}
+	if again {
+		found, err := f.written(ctx, mr, n.Key)
 		if err != nil {
 			return "", f.fail("look for a note on", mr, err)
 		}
-		if id != 0 {
-			return strconv.FormatInt(id, 10), nil
+		kept := found != nil && strings.TrimSpace(found.Body) == body && (found.Internal || !n.Internal)
+		if found != nil && !kept {
+			kept, err = f.rewrite(ctx, mr, found.ID, body, n.Internal)
+		}
+		switch {
+		case err != nil:
+			return "", f.fail("change a note on", mr, err)
+		case kept:
+			return strconv.FormatInt(found.ID, 10), nil
+		}
+	}
+	if n.Internal {
+		if err := f.knowsInternalNotes(ctx); err != nil {
+			return "", f.fail("write a note on", mr, err)
 		}
 	}
 	var got note
@@ -57,19 +87,66 @@ func (f *Forge) Note(ctx context.Context, mr gate.Ref, n gate.Note) (string, err
 		// 202: GitLab found nothing in it but commands, and did them.
 		return "", fmt.Errorf("write a note on %s: GitLab answered %d and wrote none", mr, resp.StatusCode)
 	case n.Internal && !got.Internal:
-		return "", fmt.Errorf("write a note on %s: %w: this GitLab knows no internal notes (they came with 15.3), "+
-			"so everybody can read note %d; set note: to public or off", mr, gate.ErrNotPermitted, got.ID)
+		if err := f.remove(ctx, mr, got.ID); err != nil {
+			return "", f.fail("delete what GitLab published instead of an internal note on", mr, err)
+		}
+		return "", fmt.Errorf("write a note on %s: %w: it lacks the role for internal notes (Reporter), "+
+			"so that what was written was public, and is deleted again", mr, gate.ErrPublic)
 	}
 	return strconv.FormatInt(got.ID, 10), nil
 }
 
+// rewrite gives the note another text; false: it is gone, or was removed because
+// it was to be internal, which it cannot become.
+func (f *Forge) rewrite(ctx context.Context, mr gate.Ref, id int64, body string, internal bool) (kept bool, err error) {
+	var got note
+	_, err = f.call(ctx, http.MethodPut, path(mr, fmt.Sprintf("/notes/%d", id)), noteOptions{Body: body}, &got)
+	switch {
+	case status(err) == http.StatusNotFound:
+		return false, nil
+	case err != nil:
+		return false, err
+	case internal && !got.Internal:
+		return false, f.remove(ctx, mr, id)
+	}
+	return true, nil
+}
+
+// remove deletes a note; it is gone already: that is done, too.
+func (f *Forge) remove(ctx context.Context, mr gate.Ref, id int64) error {
+	_, err := f.call(ctx, http.MethodDelete, path(mr, fmt.Sprintf("/notes/%d", id)), nil, nil)
+	if status(err) == http.StatusNotFound {
+		return nil
+	}
+	return err
+}
+
+// knowsInternalNotes is nil if this GitLab has internal notes on merge requests,
+// gate.ErrPublic if it has not, or does not tell its version.
+func (f *Forge) knowsInternalNotes(ctx context.Context) error {
+	version, err := f.version(ctx)
+	switch code := status(err); {
+	case code == http.StatusForbidden, code == http.StatusNotFound:
+		return fmt.Errorf("%w: GitLab does not tell its version (it answered %d), and before 16.9 it would publish an internal note; set note: to public or off",
+			gate.ErrPublic, code)
+	case err != nil:
+		return err
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil || major < 16 || major == 16 && minor < 9 {
+		return fmt.Errorf("%w: internal notes on merge requests came with GitLab 16.9, and this is %q, which would publish them; set note: to public or off",
+			gate.ErrPublic, oneLine(version, 40))
+	}
+	return nil
+}
+
 // written looks for the note with the key among those of the token's user;
-// anybody can write a marker into theirs. 0: there is none. The newest come
+// anybody can write a marker into theirs. nil: there is none. The newest come
 // first, and a note is looked for soon after it was tried: so, with a bound.
-func (f *Forge) written(ctx context.Context, mr gate.Ref, key string) (int64, error) {
+func (f *Forge) written(ctx context.Context, mr gate.Ref, key string) (*note, error) {
 	me, err := f.me(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	opt := gogitlab.ListMergeRequestNotesOptions{
 		ListOptions: gogitlab.ListOptions{PerPage: perPage, Page: 1},
@@ -79,11 +156,11 @@ func (f *Forge) written(ctx context.Context, mr gate.Ref, key string) (int64, er
 		var page []note
 		resp, err := f.call(ctx, http.MethodGet, path(mr, "/notes"), &opt, &page)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		for _, n := range page {
 			if n.Author.ID == me && strings.HasSuffix(strings.TrimSpace(n.Body), "\n"+marker(key)) {
-				return n.ID, nil
+				return &n, nil
 			}
 		}
 		if resp.NextPage == 0 {
@@ -91,7 +168,7 @@ func (f *Forge) written(ctx context.Context, mr gate.Ref, key string) (int64, er
 		}
 		opt.Page = resp.NextPage
 	}
-	return 0, nil
+	return nil, nil
 }
 
 func marker(key string) string { return "<!-- mrgate:" + key + " -->" }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"mrgate/internal/gate"
 	"mrgate/internal/gitlabsim"
@@ -104,10 +105,121 @@ func TestInternalNote(t *testing.T) {
 	if n := s.mr(ref).Notes[0]; !n.Internal {
 		t.Errorf("it is public: %+v", n)
 	}
-	// A GitLab that does not know the word writes a public note.
-	f := canned(t, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 201, map[string]any{"id": 5}) })
-	if _, err := f.Note(t.Context(), gate.Ref{}, gate.Note{Key: "k", Internal: true}); !errors.Is(err, gate.ErrNotPermitted) {
+	id, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "another", Internal: true, Again: true})
+	if err != nil || len(s.mr(ref).Notes) != 1 || !s.mr(ref).Notes[0].Internal || !strings.Contains(s.mr(ref).Notes[0].Body, "another") {
+		t.Errorf("changed: %v, %+v", err, s.mr(ref).Notes)
+	}
+	if calls := strings.Join(s.calls(), ", "); strings.Count(calls, "GET /version") != 1 {
+		t.Errorf("called %s", calls)
+	}
+	// What was changed by an older server afterwards is still internal.
+	s.Install("16.8.2-ee")
+	if again, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "a third", Internal: true, Ref: id}); err != nil || again != id || !s.mr(ref).Notes[0].Internal {
+		t.Errorf("changed: %v, %+v", err, s.mr(ref).Notes)
+	}
+}
+
+// An old GitLab drops the flag and publishes the text, without a word.
+func TestInternalNoteIsNotPublished(t *testing.T) {
+	for _, version := range []string{"16.8.2-ee", "15.11.0", "8.0.0-rc1", "unknown", ""} {
+		written := 0
+		f := canned(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/version") {
+				writeJSON(w, 200, map[string]any{"version": version})
+				return
+			}
+			written++
+			writeJSON(w, 201, map[string]any{"id": 5})
+		})
+		_, err := f.Note(t.Context(), gate.Ref{}, gate.Note{Key: "k", Body: "b", Internal: true})
+		if written > 0 || err == nil || version != "" && !errors.Is(err, gate.ErrPublic) {
+			t.Errorf("version %q: written %d times, %v", version, written, err)
+		}
+		if _, err := f.Note(t.Context(), gate.Ref{}, gate.Note{Key: "k", Body: "b"}); err != nil || written != 1 {
+			t.Errorf("a public note on version %q: written %d times, %v", version, written, err)
+		}
+	}
+	s := newSim(t)
+	s.project(func(p *gitlabsim.Project) { p.Visibility = "public" })
+	ref, _ := s.open(gitlabsim.MergeRequest{})
+	s.Install("16.8.2-ee")
+	if _, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "b", Internal: true}); !errors.Is(err, gate.ErrPublic) || !strings.Contains(err.Error(), `"16.8.2-ee"`) {
 		t.Errorf("got %v", err)
+	}
+	s.Inject(gitlabsim.Fault{Method: "GET", PathSuffix: "/version", Status: 403, Times: 1})
+	s.skip(2 * time.Hour)
+	if _, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "b", Internal: true}); !errors.Is(err, gate.ErrPublic) {
+		t.Errorf("the version is a secret: %v", err)
+	}
+	s.Inject(gitlabsim.Fault{Method: "GET", PathSuffix: "/version", Status: 502, Times: 1})
+	if _, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "b", Internal: true}); !plain(err) {
+		t.Errorf("no version for now: %v", err)
+	}
+	s.Install("17.0.0")
+	if _, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "b", Internal: true}); err != nil || !s.mr(ref).Notes[0].Internal {
+		t.Errorf("after an upgrade: %v, %+v", err, s.mr(ref).Notes)
+	}
+	s.RemoveNotes(7, 1)
+	if notes := s.mr(ref).Notes; len(notes) > 0 {
+		t.Errorf("published %+v", notes)
+	}
+}
+
+// What was published all the same, since a role is missing, is deleted; also if
+// that has to be tried twice, and nothing is published twice for it.
+func TestInternalNoteThatWasPublishedIsDeleted(t *testing.T) {
+	s := newSim(t)
+	s.project(func(p *gitlabsim.Project) { p.Visibility, p.BotAccess = "public", gitlabsim.Guest })
+	ref, _ := s.open(gitlabsim.MergeRequest{})
+	n := gate.Note{Key: "k", Body: "b", Internal: true}
+	if _, err := s.forge.Note(t.Context(), ref, n); !errors.Is(err, gate.ErrPublic) {
+		t.Errorf("got %v", err)
+	}
+	if notes := s.mr(ref).Notes; len(notes) > 0 {
+		t.Errorf("published %+v", notes)
+	}
+	s.Inject(gitlabsim.Fault{Method: "DELETE", Status: 502, Times: 1})
+	if _, err := s.forge.Note(t.Context(), ref, n); !plain(err) {
+		t.Errorf("could not be deleted: %v", err)
+	}
+	n.Again = true
+	if _, err := s.forge.Note(t.Context(), ref, n); !errors.Is(err, gate.ErrPublic) {
+		t.Errorf("got %v", err)
+	}
+	if notes := s.mr(ref).Notes; len(notes) > 0 {
+		t.Errorf("published %+v", notes)
+	}
+}
+
+// A note that was public before the policy wanted it to be internal.
+func TestPublicNoteBecomesInternal(t *testing.T) {
+	s := newSim(t)
+	s.project()
+	ref, _ := s.open(gitlabsim.MergeRequest{})
+	id, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "c", Internal: true, Ref: id})
+	if notes := s.mr(ref).Notes; err != nil || again == id || len(notes) != 1 || !notes[0].Internal || !strings.Contains(notes[0].Body, "c") {
+		t.Errorf("%q, %v, %+v", again, err, notes)
+	}
+}
+
+func TestNoteThatWasDeletedIsWrittenAnew(t *testing.T) {
+	s := newSim(t)
+	s.project()
+	ref, _ := s.open(gitlabsim.MergeRequest{})
+	first, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.RemoveNotes(7, 1)
+	for range 2 { // the second time, where it is was not written down
+		second, err := s.forge.Note(t.Context(), ref, gate.Note{Key: "k", Body: "c", Ref: first})
+		if notes := s.mr(ref).Notes; err != nil || second == first || len(notes) != 1 || !strings.Contains(notes[0].Body, "c") {
+			t.Errorf("%q, %v, %+v", second, err, notes)
+		}
 	}
 }
 

@@ -114,7 +114,9 @@ func (s *Server) getNote(q *request) answer {
 }
 
 // postNote: lib/api/notes.rb and helpers/notes_helpers.rb. internal is heard
-// here only, and cannot be changed afterwards.
+// here only, and cannot be changed afterwards. Whoever may not make a note
+// internal (nobody, on a merge request before 16.9: gitlab-org/gitlab!142003)
+// makes a public one, and is not told (app/services/notes/build_service.rb).
 func (s *Server) postNote(q *request) answer {
 	mr, no := s.noteableOf(q)
 	if no != nil {
@@ -123,7 +125,7 @@ func (s *Server) postNote(q *request) answer {
 	if strings.TrimSpace(q.str("body")) == "" {
 		return message(http.StatusBadRequest, `400 Bad request - Note {:note=>["can't be blank"]}`)
 	}
-	internal := q.flag("internal") || q.flag("confidential")
+	internal := (q.flag("internal") || q.flag("confidential")) && s.isAtLeast(16, 9) && mr.project.BotAccess >= Reporter
 	n, done := s.addNote(mr, s.bot, mr.project.BotAccess, q.str("body"), internal, q.str("merge_request_diff_head_sha"))
 	if n == nil {
 		return done.answer()
@@ -163,6 +165,19 @@ func (s *Server) putNote(q *request) answer {
 	}
 	done := s.obey(mr, s.bot, mr.project.BotAccess, found, "")
 	return jsonAnswer(http.StatusOK, s.noteJSON(mr, n, done.changes))
+}
+
+// deleteNote: one's own, and everybody's for a Maintainer (app/policies/note_policy.rb).
+func (s *Server) deleteNote(q *request) answer {
+	mr, n, no := s.noteOf(q)
+	if no != nil {
+		return *no
+	}
+	if n.System || n.by != s.bot && mr.project.BotAccess < Maintainer {
+		return message(http.StatusForbidden, "403 Forbidden")
+	}
+	mr.notes = slices.DeleteFunc(mr.notes, func(x *note) bool { return x == n })
+	return answer{status: http.StatusNoContent, header: http.Header{}}
 }
 
 func (s *Server) noteJSON(mr *mergeRequest, n *note, changes object) object {

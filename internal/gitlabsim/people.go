@@ -190,6 +190,13 @@ func (s *Server) Comment(project int64, iid int, by, body string) {
 	s.edit(project, iid, func(mr *mergeRequest) { s.addNote(mr, s.person(by), Owner, body, false, "") })
 }
 
+// RemoveNotes deletes everything that the bot wrote, as a Maintainer can.
+func (s *Server) RemoveNotes(project int64, iid int) {
+	s.edit(project, iid, func(mr *mergeRequest) {
+		mr.notes = slices.DeleteFunc(mr.notes, func(n *note) bool { return n.by == s.bot && !n.System })
+	})
+}
+
 // SetConflict makes the source branch conflict with the target, or not any
 // more, as a push to the target branch would.
 func (s *Server) SetConflict(project int64, iid int, conflict bool) {

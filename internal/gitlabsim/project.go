@@ -230,6 +230,22 @@ func (s *Server) listProtectedBranches(q *request) answer {
 	})
 }
 
+// Install puts another version of GitLab in the place of this one.
+func (s *Server) Install(version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts.Version = version
+}
+
+// isAtLeast says that the server has this version or a newer one.
+func (s *Server) isAtLeast(major, minor int) bool {
+	var a, b int
+	if _, err := fmt.Sscanf(s.opts.Version, "%d.%d", &a, &b); err != nil {
+		panic("gitlabsim: " + s.opts.Version + " is no version")
+	}
+	return a > major || a == major && b >= minor
+}
+
 func (s *Server) getVersion(*request) answer {
 	return jsonAnswer(http.StatusOK, object{
 		"version": s.opts.Version, "revision": "045bf8777ea", "enterprise": false,

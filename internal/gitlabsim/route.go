@@ -133,6 +133,7 @@ func (s *Server) allRoutes() []route {
 			{name: "merge_request_diff_head_sha"},
 		}},
 		{"GET", notes + "/:note_id", s.getNote, nil},
+		{"DELETE", notes + "/:note_id", s.deleteNote, nil},
 		{"PUT", notes + "/:note_id", s.putNote, []param{{name: "body", filled: true}, {name: "confidential", kind: boolean}}},
 	}
 }

@@ -158,6 +158,7 @@ func requestFields(mergeRequest *int64, r *gate.Request) []field {
 		{"note_tried", moment{&r.Note.Tried}},
 		{"note_done", moment{&r.Note.Done}},
 		{"note_ref", text[string]{&r.NoteRef}},
+		{"note_shown", text[string]{&r.NoteShown}},
 		{"scheduled", flag{&r.Scheduled}},
 		{"blocked", document{&r.Blocked}},
 		{"answered", text[string]{&r.Answered}},

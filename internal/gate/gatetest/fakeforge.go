@@ -24,7 +24,8 @@ type FakeForge struct {
 	projects map[string]int64
 	commits  int
 	notes    int
-	changes  int // so many, ever: its clock
+	changes  int  // so many, ever: its clock
+	public   bool // there are no internal notes
 }
 
 type fakeMR struct {
@@ -412,13 +413,14 @@ func (f *FakeForge) Changed(ctx context.Context, list gate.List, mark gate.Mark)
 func (f *FakeForge) Note(ctx context.Context, ref gate.Ref, note gate.Note) (string, error) {
 	var id string
 	err := f.call(ctx, "note", ref, []string{note.Key}, func(mr *fakeMR) error {
-		if note.Again {
-			for i, n := range mr.notes {
-				if n.Key == note.Key {
-					id = mr.refs[i]
-					return nil
-				}
+		for i, n := range mr.notes {
+			if mr.refs[i] == note.Ref || (note.Again || note.Ref != "") && n.Key == note.Key {
+				mr.notes[i].Body, id = note.Body, mr.refs[i]
+				return nil
 			}
+		}
+		if note.Internal && f.public {
+			return gate.ErrPublic
 		}
 		f.notes++
 		id = fmt.Sprint(f.notes)
@@ -505,6 +507,20 @@ func (f *FakeForge) Look(ref gate.Ref) Sight {
 		sight.Notes = append(sight.Notes, n.Body)
 	}
 	return sight
+}
+
+// NoInternalNotes has the forge know public notes only.
+func (f *FakeForge) NoInternalNotes() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.public = true
+}
+
+// RemoveNotes has somebody delete the notes of a merge request.
+func (f *FakeForge) RemoveNotes(ref gate.Ref) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mrs[ref].notes, f.mrs[ref].refs = nil, nil
 }
 
 // Notes gives the notes of a merge request as they came.

@@ -400,6 +400,33 @@ func Forge(t *testing.T, setup func(t *testing.T) (gate.Forge, World)) {
 			t.Errorf("there: %q", notes)
 		}
 	})
+	t.Run("NoteIsKeptUpToDate", func(t *testing.T) {
+		forge, world := setup(t)
+		ref := world.Open(mr)
+		write := func(n gate.Note) string {
+			t.Helper()
+			id, err := forge.Note(t.Context(), ref, n)
+			if err != nil || id == "" {
+				t.Fatalf("%q, %v", id, err)
+			}
+			return id
+		}
+		first := write(gate.Note{Key: "abc123", Body: "approved by Alice"})
+		for i, n := range []gate.Note{
+			{Body: "approved by Alice, merged", Ref: first},
+			{Body: "approved by Alice, merged", Ref: first}, // the answer was lost
+			{Body: "rejected by Carol", Again: true},        // it was written, and nobody wrote down where
+			{Body: "rejected by Carol", Ref: first, Again: true},
+		} {
+			n.Key = "abc123"
+			if id := write(n); id != first {
+				t.Errorf("%d: the note is %q, was %q", i, id, first)
+			}
+			if notes := world.Look(ref).Notes; len(notes) != 1 || !strings.Contains(notes[0], n.Body) {
+				t.Errorf("%d: there: %q", i, notes)
+			}
+		}
+	})
 	t.Run("NoteObeysNothing", func(t *testing.T) {
 		forge, world := setup(t)
 		ref := world.Open(mr)

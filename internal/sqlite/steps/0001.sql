@@ -73,6 +73,7 @@ CREATE TABLE request (
 	note_tried    INTEGER,
 	note_done     INTEGER,
 	note_ref      TEXT    NOT NULL,
+	note_shown    TEXT    NOT NULL,
 	scheduled     INTEGER NOT NULL,
 	blocked       TEXT    NOT NULL,
 	answered      TEXT    NOT NULL,
