@@ -34,9 +34,15 @@ type Environment struct {
 	Dir            string   // the working directory; "": the process's
 }
 
-// OS is the environment of this process.
+// OS is the environment of this process. From now on only who has the Environment
+// writes to standard output: Feishu's SDK would print there, among results, that it
+// is ready.
 func OS() *Environment {
-	return &Environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}
+	env := &Environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}
+	if nowhere, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+		os.Stdout = nowhere
+	}
+	return env
 }
 
 // exitError is an error with an exit code of its own.

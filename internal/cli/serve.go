@@ -39,12 +39,17 @@ crashes and failures of either side: started again, it goes on where it was.
   POST /api/v1/requests    opens a request, for those with an API token or a job's ID token
   GET  /api/v1/requests/…  waits for its decision
   GET  /healthz            ok
+  GET  /readyz             (admin address) ok, or 503 and what is not: database, long connection
 
 On the admin address, with an operator token:
 
   POST /api/v1/requests/…/decisions
 
 A route whose secret is not configured does not exist.
+
+With --long-connection it takes clicks over a connection that it opens to Feishu
+itself. It then needs no verification token, and listens for the world only where
+--listen says so: with the sweep, nobody has to reach this machine.
 
 Every --sweep it asks GitLab what has changed in the projects that the rules can
 match, and finds what no webhook told, also after days of being down. The first
@@ -58,12 +63,18 @@ With --dry-run it is a rehearsal: people get cards that say so, their decisions 
 recorded and shown, and nothing is changed in GitLab. Started again without the flag,
 it carries out none of these decisions, and asks anew. Requests from before the dry run
 are paused: their cards take no decision until it is over.`,
-		Example: `  export MRGATE_GITLAB_TOKEN_FILE=/run/secrets/gitlab-token
+		Example: `  # nobody has to reach this machine: it calls GitLab and Feishu, and they never call it
+  export MRGATE_GITLAB_TOKEN_FILE=/run/secrets/gitlab-token
   export MRGATE_FEISHU_APP_ID=cli_a1b2c3 MRGATE_FEISHU_APP_SECRET_FILE=/run/secrets/feishu-secret
-  mrgate serve-callback --config mrgate.yaml --db /var/lib/mrgate/mrgate.db`,
+  mrgate serve-callback --long-connection --sweep 1m --config mrgate.yaml --db /var/lib/mrgate/mrgate.db
+
+  # GitLab and Feishu call it, through a proxy that does the TLS
+  export MRGATE_GITLAB_SIGNING_TOKEN_FILE=/run/secrets/gitlab-signing-token
+  export MRGATE_FEISHU_VERIFICATION_TOKEN_FILE=/run/secrets/feishu-token MRGATE_FEISHU_ENCRYPT_KEY_FILE=/run/secrets/feishu-key
+  mrgate serve-callback --listen 127.0.0.1:8080 --config mrgate.yaml --db /var/lib/mrgate/mrgate.db`,
 		Args: cobra.NoArgs,
 	}
-	config.Define(cmd.Flags(), "config", "listen", "admin_listen", "db", "sweep", "backfill", "dry_run",
+	config.Define(cmd.Flags(), "config", "listen", "admin_listen", "db", "sweep", "backfill", "long_connection", "dry_run",
 		"gitlab_url", "gitlab_token", "gitlab_ca_file", "gitlab_webhook_secret", "gitlab_signing_token",
 		"feishu_url", "feishu_app_id", "feishu_app_secret", "feishu_verification_token", "feishu_encrypt_key", "feishu_old_callbacks",
 		"public_url", "api_token", "operator_token")
@@ -75,6 +86,9 @@ are paused: their cards take no decision until it is over.`,
 		}
 		if err := mayServe(cfg); err != nil {
 			return err
+		}
+		if cfg.LongConnection && !cfg.Given("listen") {
+			cfg.Listen = ""
 		}
 		return env.serve(cmd.Context(), cfg, env.logger())
 	}
@@ -96,8 +110,8 @@ func mayServe(cfg *config.Config) error {
 		return missing("feishu-app-secret")
 	case len(cfg.Policy.Rules) == 0:
 		return usage("serve-callback: there is no policy that says who may approve; name a file with rules by --config")
-	case len(cfg.FeishuVerificationToken) == 0:
-		return usage("serve-callback: no click could reach this listener; set feishu-verification-token, from the app's page Events & Callbacks")
+	case len(cfg.FeishuVerificationToken) == 0 && !cfg.LongConnection:
+		return usage("serve-callback: no click could reach this listener; start it with --long-connection, or set feishu-verification-token, from the app's page Events & Callbacks")
 	case !server.IsLoopback(cfg.AdminListen) && cfg.AdminListen != "" && len(cfg.OperatorToken) == 0:
 		return usage("serve-callback: admin-listen %s can be reached from other machines; set MRGATE_OPERATOR_TOKEN_FILE, which those who may read and decide there have to show, or listen on 127.0.0.1", cfg.AdminListen)
 	}
@@ -131,10 +145,25 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	if err != nil {
 		return err
 	}
+	checks := []server.Check{{Name: "database", Well: func(ctx context.Context) error {
+		_, _, err := store.NextDue(ctx)
+		return err
+	}}}
+	var connection *feishu.Connection
+	if cfg.LongConnection {
+		connection, err = feishu.NewConnection(chatConfig(cfg, log), g.Click, words.For(string(cfg.Policy.Locale)).ToastNotRecorded())
+		if err != nil {
+			return &exitError{ExitUsage, err}
+		}
+		checks = append(checks, server.Check{Name: "long connection", Well: connection.Ready})
+	}
 	api := newAPI(ctx, cfg, g, store, forge, log)
 	maps.Copy(routes, api.Public())
+	guard := server.Guard{Loopback: server.IsLoopback(cfg.AdminListen), Operators: tokens(cfg.OperatorToken)}
+	admin := map[string]http.Handler{"GET /readyz": guard.Wrap(server.Ready(checks...))}
+	maps.Copy(admin, api.Admin())
 	srv, err := server.Listen(ctx, server.Config{
-		Listen: cfg.Listen, Admin: cfg.AdminListen, Routes: routes, AdminRoutes: api.Admin(), Log: log,
+		Listen: cfg.Listen, Admin: cfg.AdminListen, Routes: routes, AdminRoutes: admin, Log: log,
 	})
 	if err != nil {
 		return err
@@ -145,8 +174,8 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	log.Info("mrgate "+version(), "db", db, "gitlab", cfg.GitLabURL, "feishu", cfg.FeishuURL, "policy", cfg.Policy.Hash()[:12], "rules", len(cfg.Policy.Rules))
 	warn(log, cfg.Warnings())
 
-	// The server ends first, so that what it has acknowledged can still be
-	// worked on.
+	// What clicks and calls come through ends first, so that what was acknowledged
+	// can still be worked on.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -154,7 +183,12 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	var group errgroup.Group
 	group.Go(func() error {
 		defer stop()
-		return srv.Serve(ctx)
+		doors, ctx := errgroup.WithContext(ctx)
+		doors.Go(func() error { return srv.Serve(ctx) })
+		if connection != nil {
+			doors.Go(func() error { return connection.Run(ctx) })
+		}
+		return doors.Wait()
 	})
 	group.Go(func() error {
 		defer cancel()
@@ -232,19 +266,27 @@ func newForge(cfg *config.Config) (*gitlab.Forge, error) {
 }
 
 func newChat(cfg *config.Config, log *slog.Logger) (*feishu.Chat, error) {
-	chat, err := feishu.New(feishu.Config{
-		BaseURL: cfg.FeishuURL, AppID: cfg.FeishuAppID, AppSecret: cfg.FeishuAppSecret.Reveal(),
-		UserAgent: "mrgate/" + version(), Log: log,
-	})
+	chat, err := feishu.New(chatConfig(cfg, log))
 	if err != nil {
 		return nil, &exitError{ExitUsage, err}
 	}
 	return chat, nil
 }
 
-// routes mounts what has its secret.
+func chatConfig(cfg *config.Config, log *slog.Logger) feishu.Config {
+	return feishu.Config{
+		BaseURL: cfg.FeishuURL, AppID: cfg.FeishuAppID, AppSecret: cfg.FeishuAppSecret.Reveal(),
+		UserAgent: "mrgate/" + version(), Log: log,
+	}
+}
+
+// routes mounts what has its secret; nothing, where nothing listens.
 func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) (map[string]http.Handler, error) {
 	routes := map[string]http.Handler{}
+	if cfg.Listen == "" {
+		warnOfIdle(cfg, log)
+		return routes, nil
+	}
 	if len(cfg.GitLabWebhookSecret)+len(cfg.GitLabSigningToken) > 0 {
 		webhook, err := gitlab.Webhook(gitlab.WebhookConfig{
 			Secrets: cfg.GitLabWebhookSecret.Reveal(), SigningTokens: cfg.GitLabSigningToken.Reveal(), Look: g.Look, Log: log,
@@ -258,6 +300,9 @@ func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) (map[string]http
 	} else {
 		log.Warn("neither gitlab-signing-token nor gitlab-webhook-secret is set, and sweep is 0: this listener never hears of a merge request by itself")
 	}
+	if len(cfg.FeishuVerificationToken) == 0 {
+		return routes, nil
+	}
 	routes["POST /feishu/callback"] = feishu.Callback(feishu.CallbackConfig{
 		AppID: cfg.FeishuAppID, VerificationTokens: cfg.FeishuVerificationToken.Reveal(),
 		EncryptKeys: cfg.FeishuEncryptKey.Reveal(), OldCallbacks: cfg.FeishuOldCallbacks, Click: g.Click,
@@ -267,6 +312,23 @@ func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) (map[string]http
 		log.Warn("clicks are authenticated by the verification token alone, which is in the body of each; set feishu-encrypt-key here and in Feishu's console")
 	}
 	return routes, nil
+}
+
+// warnOfIdle names the settings that have no effect because nothing listens. They
+// are no error: a listener may be on its way from one kind of set-up to the other.
+func warnOfIdle(cfg *config.Config, log *slog.Logger) {
+	for _, name := range []string{
+		"gitlab_webhook_secret", "gitlab_signing_token", "feishu_verification_token", "feishu_encrypt_key", "feishu_old_callbacks",
+		"api_token", "public_url",
+	} {
+		if cfg.Given(name) {
+			log.Warn("a setting has no effect: with --long-connection nothing listens; unset it, or set listen as well",
+				"setting", strings.ReplaceAll(name, "_", "-"), "from", cfg.Origin(name))
+		}
+	}
+	if cfg.Sweep == 0 {
+		log.Warn("nothing tells this listener about merge requests: with --long-connection nothing listens, and sweep is 0; set sweep, or listen")
+	}
 }
 
 // path is an absolute path for a name given on the command line.

@@ -192,6 +192,9 @@ func (w *world) check() {
 		}
 	}
 	for _, l := range w.listeners {
+		if out := l.out.String(); out != "" {
+			w.t.Errorf("a listener, which has no results, printed some: %s", out)
+		}
 		for _, secret := range []string{gitlabToken, webhookSecret, appSecret, verification} {
 			if strings.Contains(l.log.String(), secret) {
 				w.t.Errorf("the log holds the secret %s:\n%s", secret, l.log)
@@ -216,6 +219,7 @@ type listener struct {
 	t    testing.TB
 	cmd  *exec.Cmd
 	log  *buffer
+	out  *buffer // what it printed as a result
 	url  string
 	done chan error
 }
@@ -240,14 +244,22 @@ func (w *world) start(args ...string) *listener {
 // startIn starts a listener in an environment of its own.
 func (w *world) startIn(environ []string, args ...string) *listener {
 	w.t.Helper()
-	l := &listener{t: w.t, log: &buffer{}, done: make(chan error, 1)}
-	args = append([]string{"serve-callback", "--config", w.config, "--db", w.db, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, args...)
+	l := w.launch(environ, append([]string{"--listen", "127.0.0.1:0"}, args...)...)
+	l.url = "http://" + l.logs(`msg=listening for=public addr=(\S+)`)
+	return l
+}
+
+// launch starts a listener and does not wait for it.
+func (w *world) launch(environ []string, args ...string) *listener {
+	w.t.Helper()
+	l := &listener{t: w.t, log: &buffer{}, out: &buffer{}, done: make(chan error, 1)}
+	args = append([]string{"serve-callback", "--config", w.config, "--db", w.db, "--admin-listen", "127.0.0.1:0"}, args...)
 	if !slices.Contains(args, "--sweep") {
 		args = append(args, "--sweep", "0")
 	}
 	l.cmd = exec.Command(binary(w.t), args...)
 	l.cmd.Dir, l.cmd.Env = w.dir, environ
-	l.cmd.Stdout, l.cmd.Stderr = l.log, l.log
+	l.cmd.Stdout, l.cmd.Stderr = l.out, l.log
 	if err := l.cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -256,22 +268,29 @@ func (w *world) startIn(environ []string, args ...string) *listener {
 	w.listeners = append(w.listeners, l)
 	w.mu.Unlock()
 	w.t.Cleanup(l.kill)
-	listening := regexp.MustCompile(`msg=listening for=public addr=(\S+)`)
-	eventually(w.t, "the listener listens", func() bool {
-		m := listening.FindStringSubmatch(l.log.String())
+	return l
+}
+
+// logs waits until the listener has logged what the pattern finds, and gives the
+// first group of that.
+func (l *listener) logs(pattern string) (found string) {
+	l.t.Helper()
+	sought := regexp.MustCompile(pattern)
+	eventually(l.t, "the listener logs "+pattern, func() bool {
+		m := sought.FindStringSubmatch(l.log.String())
 		if m == nil {
 			select {
 			case err := <-l.done:
 				l.done <- err
-				w.t.Fatalf("the listener ended: %v\n%s", err, l.log)
+				l.t.Fatalf("the listener ended: %v\n%s", err, l.log)
 			default:
 			}
 			return false
 		}
-		l.url = "http://" + m[1]
+		found = m[len(m)-1]
 		return true
 	})
-	return l
+	return found
 }
 
 // kill is kill -9.

@@ -18,9 +18,9 @@
 //
 // # In
 //
-// A click comes as a POST ([Callback]). Its body is verified and parsed here, from
-// the raw bytes and once; the SDK's own handler accepts forged clicks. The answer
-// is what [gate.ClickFunc] says, with the changed card in it: Feishu waits for it
+// A click comes as a POST ([Callback]), or over a WebSocket that was opened from here
+// ([Connection]). A posted body is verified and parsed here, from the raw bytes and
+// once; the SDK's own handler accepts forged clicks. The answer is what [gate.ClickFunc] says, with the changed card in it: Feishu waits for it
 // no longer than three seconds, and does not ask again.
 package feishu
 
@@ -55,7 +55,7 @@ const callTime = 10 * time.Second
 // (https://open.larkoffice.com/document/uAjLw4CM/ukzMukzMukzM/feishu-cards/card-json-v2-breaking-changes-release-notes.md).
 const updatable = 14*24*time.Hour - time.Hour
 
-// Config is what a Chat needs. AppID and AppSecret are required.
+// Config is what a Chat or a Connection needs. AppID and AppSecret are required.
 type Config struct {
 	BaseURL   string // "": DefaultURL
 	AppID     string
@@ -91,34 +91,43 @@ type Chat struct {
 
 var _ gate.Chat = (*Chat)(nil)
 
+// complete sets what was left out, or says what has to be there.
+func (c *Config) complete() error {
+	if c.AppID == "" || c.AppSecret == "" {
+		return errors.New("feishu: the app ID and the app secret are required")
+	}
+	if c.BaseURL == "" {
+		c.BaseURL = DefaultURL
+	}
+	base, err := url.Parse(c.BaseURL)
+	if err != nil || (base.Scheme != "https" && base.Scheme != "http") || base.Host == "" || base.User != nil || base.RawQuery != "" {
+		return errors.New("feishu: the address must be like " + DefaultURL) // err would quote a password in it
+	}
+	c.BaseURL = strings.TrimRight(c.BaseURL, "/")
+	if c.Transport == nil {
+		c.Transport = newTransport()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.UserAgent == "" {
+		c.UserAgent = "mrgate"
+	}
+	return nil
+}
+
 // New is a Chat that has not yet called anybody.
 func New(cfg Config) (*Chat, error) {
-	if cfg.AppID == "" || cfg.AppSecret == "" {
-		return nil, errors.New("feishu: the app ID and the app secret are required")
-	}
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = DefaultURL
-	}
-	base, err := url.Parse(cfg.BaseURL)
-	if err != nil || (base.Scheme != "https" && base.Scheme != "http") || base.Host == "" || base.User != nil || base.RawQuery != "" {
-		return nil, errors.New("feishu: the address must be like " + DefaultURL) // err would quote a password in it
-	}
-	if cfg.Transport == nil {
-		cfg.Transport = newTransport()
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.UserAgent == "" {
-		cfg.UserAgent = "mrgate"
+	if err := cfg.complete(); err != nil {
+		return nil, err
 	}
 	// EnableTokenCache is off: the SDK's cache is one for the whole process, and
 	// gives out a dead token until it would have expired.
 	core := &larkcore.Config{
-		BaseUrl:      strings.TrimRight(cfg.BaseURL, "/"),
+		BaseUrl:      cfg.BaseURL,
 		AppId:        cfg.AppID,
 		AppSecret:    cfg.AppSecret,
 		AppType:      larkcore.AppTypeSelfBuilt,

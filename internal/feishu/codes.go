@@ -3,6 +3,8 @@ package feishu
 import (
 	"strings"
 	"time"
+
+	larkws "github.com/larksuite/oapi-sdk-go/v3/ws"
 )
 
 // remedy is what to do about a refusal.
@@ -112,6 +114,18 @@ func hintOf(code int) string {
 	case 230035, 230018:
 		return "let the bot speak there"
 	case 10003, 10014, 10015, 99991543:
+		return "check app ID and app secret"
+	// The long connection's own. Sources: ws/const.go of the SDK; what users met, e.g.
+	// https://github.com/chenhg5/cc-connect/issues/312 (1000040346), .../issues/449 (1000040351).
+	case 1000040344, 1000040345, 1000040346:
+		return "check app ID and app secret, and that a version of the app is published"
+	case larkws.ExceedConnLimit:
+		return "an app can have 50 connections; end other programs that use this app"
+	case 1000040351:
+		return "the app is registered elsewhere; set feishu-url to https://open.larksuite.com for Lark, https://open.feishu.cn for Feishu"
+	case larkws.Forbidden:
+		return "only an app of the company's own can have a long connection; check its type, and that it is in use"
+	case larkws.AuthFailed:
 		return "check app ID and app secret"
 	case 99991401:
 		return "add this machine's address to the app's IP allow-list"

@@ -44,6 +44,7 @@ type ClickOptions struct {
 	Button string            // its name; or else its text; or else the "action" in its value
 	Form   map[string]string // what is typed, by the inputs' names; the others keep their default
 	Style  Style
+	Parts  int // over the long connection: in so many frames
 
 	Anyone bool   // press although the card is not shown to this user, as a forger could
 	Plain  bool   // not encrypted, though signed, although the app has an encrypt key
@@ -87,6 +88,13 @@ type Answer struct {
 // fail with 230099 "card action is lock". Source: sub-code 11310 in
 // "更新已发送的消息卡片", and "更新卡片" on updates in parallel to a callback.
 func (s *Server) Click(ctx context.Context, callbackURL, messageID, openID string, c ClickOptions) (Answer, error) {
+	return s.click(messageID, openID, c, func(header http.Header, body []byte) (posted, error) {
+		return callBack(ctx, callbackURL, header, body, s.opts.CallbackLimit)
+	})
+}
+
+// click has send deliver the callback of a pressed button.
+func (s *Server) click(messageID, openID string, c ClickOptions, send func(http.Header, []byte) (posted, error)) (Answer, error) {
 	m, b, form, err := s.press(messageID, openID, c)
 	if err != nil {
 		return Answer{}, fmt.Errorf("click %q on %s: %w", c.Button, messageID, err)
@@ -95,7 +103,7 @@ func (s *Server) Click(ctx context.Context, callbackURL, messageID, openID strin
 		return Answer{Opened: b.URL}, nil
 	}
 	header, body := s.callback(m, openID, b, form, c)
-	p, err := callBack(ctx, callbackURL, header, body, s.opts.CallbackLimit)
+	p, err := send(header, body)
 	a := Answer{Status: p.status, Body: string(p.body), Took: p.took, Opened: b.URL, Sent: string(body), SentWith: header}
 
 	s.mu.Lock()

@@ -26,6 +26,10 @@
 // [ClientError] with the code that the person would see. While a callback is
 // under way its message is locked, and an update of it fails. Hostile callers
 // are played by changing the body before or after it is signed.
+// [Server.ClickLong] does the same over the long connection that the program has
+// opened, in the frames of Feishu's own SDK; [Server.CutLinks] and
+// [Server.SilenceLinks] are what goes wrong there. (To refuse one, order a
+// [Fault].)
 //
 // What can go wrong outside is ordered with [Server.Inject]: rate limits, slow
 // or lost answers, cut connections. [Server.Hook] stops time between an effect
@@ -53,13 +57,18 @@
 //   - an input that was left empty arrives as an empty string;
 //   - which code a wrongly shaped toast gives (200672), and that unknown names
 //     in an answer are refused;
-//   - e-mail addresses are found whatever their case.
+//   - e-mail addresses are found whatever their case;
+//   - of the long connection: the texts of refusals and the code of a used ticket,
+//     that an address can be used once, and which code the person sees when no
+//     program is connected (200340) or the connection is cut before the answer
+//     (200080), and that no click is delivered a second time.
 //
 // Deliberately simpler than the real thing: one app, one tenant, one bot; no
 // templates, uploads, tables, charts, pickers (refused as unknown components)
 // nor delayed updates by token; cards in JSON 1.0 are kept without being looked
 // at; the whole-API limits of 50 a second and 1,000 a minute come only as
-// ordered faults; no long connection.
+// ordered faults; over the long connection no frames of type "card", which only
+// old-style callbacks would be.
 package feishusim
 
 import (
@@ -99,6 +108,9 @@ type Options struct {
 	ContactsReadable bool
 	NamesReadable    bool
 
+	ClientConfig ClientConfig // of the long connection
+	MaxLinks     int          // how many long connections there can be; default and maximum on Feishu: 50
+
 	Unlimited bool // switches off five sends a second to one chat and five updates of one message
 	DLP       bool // refuses cards that show an e-mail address or a phone number (230028)
 }
@@ -117,6 +129,8 @@ type Server struct {
 	sends    map[string][]time.Time
 	calls    []*Call
 	faults   []*fault
+	tickets  map[string]bool // for long connections, not used yet
+	links    []*link
 	hooks    []func(*http.Request, Phase)
 	botID    string
 	seq      int
@@ -143,11 +157,18 @@ func New(opts Options) *Server {
 	if opts.CallbackLimit == 0 {
 		opts.CallbackLimit = 3 * time.Second
 	}
+	if opts.ClientConfig == (ClientConfig{}) {
+		opts.ClientConfig = ClientConfig{ReconnectCount: -1, ReconnectInterval: 120, ReconnectNonce: 30, PingInterval: 120}
+	}
+	if opts.MaxLinks == 0 {
+		opts.MaxLinks = maxLinks
+	}
 	return &Server{
-		opts:  opts,
-		uuids: map[string]*message{},
-		sends: map[string][]time.Time{},
-		botID: "ou_" + randomHex(16),
+		opts:    opts,
+		uuids:   map[string]*message{},
+		sends:   map[string][]time.Time{},
+		tickets: map[string]bool{},
+		botID:   "ou_" + randomHex(16),
 	}
 }
 
@@ -182,13 +203,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	var a answer
-	if f != nil && f.answers() {
+	var l *link
+	switch {
+	case f != nil && f.answers():
 		a = f.answer()
-	} else {
+	case r.URL.Path == socketPath:
+		l, a = s.openLink(w, r)
+	default:
 		rewind(r, body)
 		a = s.route(r, body)
 	}
 	s.end(call, a)
+	if l != nil {
+		s.keepLink(l)
+		return
+	}
 	s.reach(r, body, Done)
 
 	if f != nil && f.LoseAnswer {
@@ -200,8 +229,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.body) // the client may be gone; nothing is left to be done about it
 }
 
-// route finds the endpoint. Everything but the token itself needs a token.
+// route finds the endpoint. Everything needs a token, but the token itself and the
+// long connection's address.
 func (s *Server) route(r *http.Request, body []byte) answer {
+	if r.Method == http.MethodPost && r.URL.Path == endpointPath {
+		return s.findEndpoint(r, body)
+	}
 	path, found := strings.CutPrefix(r.URL.Path, "/open-apis/")
 	if !found {
 		return notFound()

@@ -10,8 +10,9 @@
 // It speaks HTTP/1 only, in the clear: a proxy in front does the TLS. No header
 // that tells on whose behalf a proxy calls is believed, or looked at.
 //
-// The admin address has nothing but /healthz so far. What will tell more, there,
-// has to ask for the operator token beyond loopback.
+// What the admin address tells beyond /healthz it is given as its routes; /readyz
+// ([Ready]) is one of them. What will tell more, there, has to ask for the operator
+// token beyond loopback.
 package server
 
 import (
@@ -223,6 +224,10 @@ func said(p any) string {
 // two, and returns nil.
 func (s *Server) Serve(ctx context.Context) error {
 	group, ended := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		<-ended.Done() // also where there is no address
+		return nil
+	})
 	for _, site := range s.sites {
 		s.log.Info("listening", "for", site.name, "addr", site.listener.Addr().String())
 		group.Go(func() error {
