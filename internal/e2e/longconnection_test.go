@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +88,61 @@ func TestClickOverTheLongConnectionMerges(t *testing.T) {
 	if w.feishu.Links() != 0 {
 		t.Error("the connection is still there")
 	}
+}
+
+// ports are the addresses that the process listens on, as Linux tells them:
+// https://www.kernel.org/doc/Documentation/networking/proc_net_tcp.txt.
+func (l *listener) ports() []string {
+	l.t.Helper()
+	proc := fmt.Sprintf("/proc/%d/", l.cmd.Process.Pid)
+	own := map[string]bool{}
+	fds, err := os.ReadDir(proc + "fd")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink(proc + "fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:[") {
+			own[strings.Trim(to, "socket:[]")] = true
+		}
+	}
+	var ports []string
+	for _, table := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		lines, err := os.ReadFile(proc + "net/" + table)
+		if err != nil {
+			continue // no IPv6 here
+		}
+		for line := range strings.Lines(string(lines)) {
+			const address, state, inode, listens = 1, 3, 9, "0A"
+			if f := strings.Fields(line); len(f) > inode && own[f[inode]] && (f[state] == listens || strings.HasPrefix(table, "udp")) {
+				ports = append(ports, table+" "+f[address])
+			}
+		}
+	}
+	return ports
+}
+
+// With app ID, app secret, GitLab token and a policy alone, and nobody who could
+// reach it, it does all.
+func TestOutboundOnlyInstallation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.sweeps()
+	l := w.launch(w.bare(), "--long-connection", "--sweep", "1s")
+	l.logs(`msg="connected to Feishu: clicks arrive`)
+	w.eventually("it has swept", func() bool { return w.sweeps() > before })
+	mr := w.open()
+	w.card(w.alice)
+	w.card(w.carol)
+	if ports := l.ports(); len(ports) != 1 || !strings.HasPrefix(ports[0], "tcp 0100007F:") {
+		t.Errorf("it listens on %v, and not for the operator on loopback alone", ports)
+	}
+	says(t, w.press(w.alice, "approve", "").Toast, "success", "Approved, merging")
+	w.ended("Merged ·", "Alice approved acme/webhook !1; merged into main", w.alice, w.carol)
+	w.once(mr.IID, "POST 1/approve 201", "PUT 1/merge 200")
+	if strings.Contains(l.log.String(), "level=WARN") {
+		t.Errorf("it warns of something:\n%s", l.log)
+	}
+	l.stop()
 }
 
 func TestRejectionAndRefusalOverTheLongConnection(t *testing.T) {
@@ -229,6 +286,7 @@ func TestLongConnectionAloneListensToNobody(t *testing.T) {
 	for _, idle := range []string{"gitlab-webhook-secret", "feishu-verification-token"} {
 		l.logs("a setting has no effect.*" + idle)
 	}
+	l.logs("sweep is 0; set sweep, or listen")
 	if status, _ := request(t, http.MethodGet, l.admin()+"/readyz"); status != http.StatusOK {
 		t.Errorf("/readyz: %d", status)
 	}
