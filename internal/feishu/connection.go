@@ -133,9 +133,9 @@ func (c *Connection) Run(ctx context.Context) error {
 		wait := waitBefore(tries)
 		tries++
 		if lasted > 0 {
-			c.log.Warn("the connection to Feishu was lost", "err", err, "lasted", lasted.Round(time.Second), "again_in", wait)
+			c.log.Warn("the connection to Feishu was lost", "err", err, "lasted", lasted.Round(time.Second), "again_in", wait.Round(100*time.Millisecond))
 		} else {
-			c.log.Error("no connection to Feishu, so no clicks arrive", "err", err, "again_in", wait)
+			c.log.Error("no connection to Feishu, so no clicks arrive", "err", err, "again_in", wait.Round(100*time.Millisecond))
 		}
 		timer := time.NewTimer(wait)
 		select {

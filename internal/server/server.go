@@ -224,10 +224,6 @@ func said(p any) string {
 // two, and returns nil.
 func (s *Server) Serve(ctx context.Context) error {
 	group, ended := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		<-ended.Done() // also where there is no address
-		return nil
-	})
 	for _, site := range s.sites {
 		s.log.Info("listening", "for", site.name, "addr", site.listener.Addr().String())
 		group.Go(func() error {
