@@ -198,14 +198,19 @@ func (p *Panel) asked(rule *policy.Rule, people map[policy.Identity]Person, revi
 	if len(rule.CardsTo) > 0 {
 		return to
 	}
+	able := 0
 	for _, u := range reviewers {
-		who := find(u)
-		if slices.ContainsFunc(p.Approvers, func(m Member) bool { return m.ID == who.ID }) {
-			add(Recipient{ID: who.ID})
+		who := Recipient{ID: find(u).ID}
+		if who.ID == "" || slices.Contains(to, who) || !slices.ContainsFunc(p.Approvers, func(m Member) bool { return m.ID == who.ID }) {
+			continue
+		}
+		add(who)
+		if kind := p.bars(who.ID).kind; rule.AllowSelfApproval || kind != barAuthor && kind != barCommitter {
+			able++
 		}
 	}
 	// Fewer reviewers than the rule needs could never decide it.
-	if len(to) < rule.Required {
+	if able < rule.Required {
 		for _, m := range p.Approvers {
 			add(Recipient{ID: m.ID})
 		}
