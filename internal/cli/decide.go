@@ -19,6 +19,7 @@ import (
 	"mrgate/internal/gitlab"
 	"mrgate/internal/server"
 	"mrgate/internal/sqlite"
+	"mrgate/internal/words"
 )
 
 func newDecideCmd(env *Environment) *cobra.Command {
@@ -180,7 +181,8 @@ func (env *Environment) decided(cfg *config.Config, named reference, v gate.Verd
 	if mr != nil && mr.Snapshot != nil {
 		d.name, d.commit = fmt.Sprintf("%s!%d", mr.Snapshot.Path, mr.Ref.Number), mr.Snapshot.MergeCommit
 		if r := mr.Current(); r != nil {
-			d.blocked, d.detail, d.state = r.Blocked.Reason, r.Blocked.Detail, r.State
+			w := words.For("en")
+			d.blocked, d.detail, d.state = r.Blocked.Reason, w.Blocked(mr.Block(r, w)), r.State
 		}
 	}
 	return env.report(cfg, d)
@@ -193,8 +195,8 @@ type decision struct {
 	outcome         gate.Outcome
 	state           gate.State
 	commit          gate.CommitID // the merge commit
-	blocked, detail string
-	trouble         error // why it is not carried out yet
+	blocked, detail string        // GitLab's word for why it does not merge, and ours
+	trouble         error         // why it is not carried out yet
 }
 
 // report says what became of a decision, and gives the exit code.
@@ -227,7 +229,11 @@ func (env *Environment) report(cfg *config.Config, d decision) error {
 		_, err := fmt.Fprintf(env.Stdout, "%s %s\n", name, done)
 		return err
 	case gate.OutcomeBlocked:
-		return say(ExitFailed, "%s is approved, but GitLab will not merge it: %s %s", name, d.blocked, d.detail)
+		why := d.blocked
+		if d.detail != "" {
+			why += ": " + d.detail
+		}
+		return say(ExitFailed, "%s is approved, but GitLab will not merge it: %s", name, why)
 	case gate.OutcomeRejected:
 		return say(ExitRejected, "%s was rejected", name)
 	case gate.OutcomeOvertaken:

@@ -43,10 +43,11 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 	}
 	underPolicy := r.PolicyHash == p.hash // else the people have to be looked up first
 	waits := mr.LookAt.After(mr.Now)      // for the forge, or for a person in it
+	locked := mr.Snapshot != nil && mr.Snapshot.State == ForgeLocked
 	switch r.State {
 	case Approved:
 		switch {
-		case !r.Approve.done() && underPolicy:
+		case !r.Approve.done() && underPolicy && !locked:
 			return effectApprove
 		case !r.Approve.done():
 			return ""
@@ -61,7 +62,7 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 		// What no status of the forge shows to be mended can only be tried.
 		switch {
 		case !underPolicy || waits:
-		case !r.Approve.done():
+		case !r.Approve.done() && !locked:
 			return effectApprove
 		case r.onlyTrying(mr.Snapshot) && mr.Now.Before(r.ExpiresAt):
 			return effectMerge
@@ -292,13 +293,8 @@ func (w *work) merge(ctx context.Context, id int64) error {
 func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 	s := mr.Snapshot
 	how := MergeOptions{Squash: r.Rule.Merge.Squash, RemoveSourceBranch: r.Rule.Merge.RemoveSourceBranch}
-	lasts := mr.Now.Sub(s.Since)
-	switch {
-	case s.State == ForgeLocked && lasts > stuckAfter:
-		mr.block(r, Mergeability{Class: MergeBlocked, Reason: ReasonLocked})
-		return how, false
-	case s.State != ForgeOpen || s.Head != r.Head || s.Target != r.Target || s.Draft:
-		mr.lookAgain(soonMin, soonMax) // locked: a merge is under way
+	if s.State != ForgeOpen || s.Head != r.Head || s.Target != r.Target || s.Draft {
+		mr.lookAgain(soonMin, soonMax)
 		return how, false
 	}
 	ci := r.ci(s, mr.Now)
@@ -320,7 +316,7 @@ func (mr *MergeRequest) mayMerge(r *Request) (MergeOptions, bool) {
 		switch {
 		case ci == ciLate:
 			mr.lookAgain(lateMin, soonMax)
-		case lasts >= tryAfter:
+		case mr.Now.Sub(s.Since) >= tryAfter:
 			return how, true // for some merge requests GitLab finds out only when told to merge
 		default:
 			mr.lookAgain(soonMin, soonMax)
@@ -418,19 +414,31 @@ func (mr *MergeRequest) block(r *Request, why Mergeability) {
 func (mr *MergeRequest) unblock(r *Request, s *Snapshot) {
 	class, lasts := s.Merging.Class, mr.Now.Sub(s.Since)
 	switch {
+	case s.State == ForgeLocked:
+		mr.lookAgain(soonMin, personMax)
 	case !r.Approve.done() || r.onlyTrying(s):
 		// Whether this is mended shows another try alone: see effectOf.
-	case r.Blocked.Reason == ReasonAutoMergeCancelled && !s.AutoMerge, s.State == ForgeLocked && r.Blocked.Reason == ReasonLocked:
+	case r.Blocked.Reason == ReasonAutoMergeCancelled && !s.AutoMerge:
 		mr.lookAgain(personMin, personMax)
 	case class == MergeBlocked:
 		mr.block(r, s.Merging) // perhaps by something else now
-	case s.State == ForgeLocked, class == MergeSoon && lasts < tryAfter:
+	case class == MergeSoon && lasts < tryAfter:
 		mr.lookAgain(soonMin, soonMax) // it may turn out to be blocked all the same
 	case class != MergeGo && (r.Blocked.Reason == ReasonNotPermitted || r.Blocked.Reason == ReasonMergeError):
 		mr.lookAgain(soonMin, personMax)
 	default:
 		mr.move(r, EventUnblocked)
 	}
+}
+
+// locked waits while the forge merges, by whoever's order, unless it has been at
+// it for too long. s is a fresh snapshot.
+func (mr *MergeRequest) locked(r *Request, s *Snapshot) {
+	if mr.Now.Sub(s.Since) > stuckAfter {
+		mr.block(r, Mergeability{Class: MergeBlocked, Reason: ReasonLocked})
+		return
+	}
+	mr.lookAgain(soonMin, soonMax)
 }
 
 // dropped says why the forge does not merge by itself any more, though it said

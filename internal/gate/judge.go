@@ -125,6 +125,8 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 		mr.end(r, EventWithdrawn, CauseNoRule)
 	case r.State == BlockedNow:
 		mr.unblock(r, s)
+	case r.State == Approved && s.State == ForgeLocked && (!r.ends() || !r.Approve.done()):
+		mr.locked(r, s)
 	}
 }
 

@@ -8,7 +8,7 @@ const (
 	pipelineLate = time.Minute
 	// nextPipelineLate is how long after a push was seen its pipeline may be: on
 	// gitlab.com it is there within eight seconds.
-	nextPipelineLate = 15 * time.Second
+	nextPipelineLate = 10 * time.Second
 	// lateMin is how long to wait at least before looking for it again.
 	lateMin = 5 * time.Second
 )
@@ -53,9 +53,9 @@ func (r *Request) awaits(s *Snapshot, now time.Time) Mergeability {
 	}
 	switch r.ci(s, now) {
 	case ciFailed:
-		return Mergeability{Class: MergeBlocked, Reason: ReasonCIMustPass, Detail: s.Pipeline.Status}
+		return Mergeability{Class: MergeBlocked, Reason: ReasonCIMustPass, Detail: m.Detail}
 	case ciNone:
-		return Mergeability{Class: MergeBlocked, Reason: ReasonNoPipeline}
+		return Mergeability{Class: MergeBlocked, Reason: ReasonNoPipeline, Detail: m.Detail}
 	case ciLate:
 		m.Class = MergeSoon
 	case ciRuns:

@@ -52,7 +52,7 @@ func (f *Forge) notApproved(ctx context.Context, mr gate.Ref, head gate.CommitID
 	if now.SHA != string(head) {
 		return fmt.Errorf("approve %s: %w", mr, gate.ErrHeadMoved)
 	}
-	if now.State != "opened" && now.State != "locked" {
+	if now.State != "opened" { // also locked: it may be open again in a moment
 		return fmt.Errorf("approve %s: it is %s by now", mr, now.State)
 	}
 	return fmt.Errorf("approve %s: %w: GitLab does not let the user of gitlab_token approve this merge request: "+

@@ -66,7 +66,7 @@ func (s *Server) putMerge(q *request) answer {
 
 	params := mr.take(q)
 	if !immediately {
-		return s.setAutoMerge(mr, params)
+		return s.setAutoMerge(mr, s.bot, params)
 	}
 	if mr.status() != "mergeable" || !s.merge(mr, s.bot, params) {
 		return message(http.StatusUnprocessableEntity, "Branch cannot be merged")
@@ -88,7 +88,7 @@ func (s *Server) putOldAutoMerge(q *request, mr *mergeRequest) answer {
 	}
 	params := mr.take(q)
 	if mr.pipeline.active() {
-		return s.setAutoMerge(mr, params)
+		return s.setAutoMerge(mr, s.bot, params)
 	}
 	if !s.merge(mr, s.bot, params) {
 		return message(http.StatusNotAcceptable, "Branch cannot be merged")
@@ -108,9 +108,9 @@ func (mr *mergeRequest) take(q *request) mergeParams {
 	return params
 }
 
-func (s *Server) setAutoMerge(mr *mergeRequest, params mergeParams) answer {
-	mr.autoMergeBy, mr.params = s.bot, params
-	s.systemNote(mr, s.bot, "enabled an automatic merge when all merge checks for "+mr.head()+" pass")
+func (s *Server) setAutoMerge(mr *mergeRequest, by *User, params mergeParams) answer {
+	mr.autoMergeBy, mr.params = by, params
+	s.systemNote(mr, by, "enabled an automatic merge when all merge checks for "+mr.head()+" pass")
 	s.save(mr)
 	s.processAutoMerge(mr)
 	return jsonAnswer(http.StatusOK, s.mergeRequestJSON(mr))

@@ -288,6 +288,11 @@ func (s *Server) built(mr *mergeRequest) {
 	}
 }
 
+// SetAutoMerge sets an auto-merge in somebody's name.
+func (s *Server) SetAutoMerge(project int64, iid int, by string) {
+	s.edit(project, iid, func(mr *mergeRequest) { s.setAutoMerge(mr, s.person(by), mergeParams{}) })
+}
+
 // CancelAutoMerge takes an auto-merge back in somebody's name.
 func (s *Server) CancelAutoMerge(project int64, iid int, by string) {
 	s.edit(project, iid, func(mr *mergeRequest) {
