@@ -19,9 +19,10 @@ const logRows = 200
 func newLogCmd(env *Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log [REF]",
-		Short: "Print the audit log, the oldest entry first",
-		Long: `Print the audit log, the oldest entry first: requests that were opened, decisions,
-what was done in GitLab and what it answered, and messages that were sent or let go.
+		Short: "Print the audit log, the oldest entry first, or verify it",
+		Long: `Print the audit log, the oldest entry first: requests that were opened, clicks,
+decisions and what they rested on, what was done in GitLab and what it answered,
+messages that were sent, changed or let go, and changes of the policy.
 
 REF is a request's number, or names a merge request: group/project!7, or its URL.
 Without one, all is printed. --limit N prints the last N entries of these.
@@ -30,21 +31,46 @@ With --json each line is an object: number, at (RFC 3339, in UTC), project, iid,
 request (its number), kind, data (as it was recorded), merge_request (the row of the
 database) and hash, which covers the entry and the hash before it.
 
+With --verify it prints no entries but checks them all: that each follows on from
+the one before by its hash, that none is missing between them or at the end, and that
+requests, their states, decisions (and whether they count) and policies in the
+database are those that the log tells of; messages, people and what is still to be
+done are not compared. Anything that is not as mrgate wrote it is named, and the
+exit code is 1; so it is where the log is empty.
+
+Whoever can write the whole file can write all of it anew, with hashes that fit.
+--anchor 12:0123… says what hash entry 12 had, as the note under a merge request
+shows it (log #12 0123…) or an earlier --verify printed it: at least 32 digits.
+--from-gitlab reads such notes of mrgate's own from GitLab, which is all that needs
+a token: of the 200 newest merge requests in the database, or as --limit and --since
+say. It also misses requests that notes are about. Notes can be changed by GitLab's
+administrators and by whoever has mrgate's token.
+
 It reads the listener's database, also while the listener runs, and needs neither a
-token nor the network. On a terminal long lines are cut to its width.`,
+token nor the network, but for --from-gitlab. On a terminal long lines are cut to
+its width.`,
 		Example: `  mrgate log --since 1d
   mrgate log 'payments/api!7'
   mrgate log --limit 20
-  mrgate log --json | jq 'select(.kind == "decided")'`,
+  mrgate log --json | jq 'select(.kind == "decided")'
+  mrgate log --verify --anchor 12:0123456789abcdef0123456789abcdef
+  mrgate log --verify --from-gitlab --since 30d`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	config.Define(cmd.Flags(), "config", "db", "json", "since", "limit")
-	reword(cmd, "since", "only entries of this last time, as in 7d")
-	reword(cmd, "limit", "at most so many, the last ones; 0: all")
+	config.Define(cmd.Flags(), "config", "db", "json", "since", "limit",
+		"verify", "anchor", "from_gitlab", "gitlab_url", "gitlab_token", "gitlab_ca_file")
+	reword(cmd, "since", "only entries of this last time, as in 7d; with --from-gitlab: requests")
+	reword(cmd, "limit", "at most so many, the last ones; 0: all; with --from-gitlab: merge requests")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, err := env.load(cmd)
 		if err != nil {
 			return err
+		}
+		if err := checkVerify(cfg, args); err != nil {
+			return err
+		}
+		if cfg.Verify {
+			return env.verify(cmd.Context(), cfg)
 		}
 		return env.log(cmd.Context(), cfg, args)
 	}

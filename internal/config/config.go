@@ -80,6 +80,8 @@ type Config struct {
 
 	JSON         bool
 	Verify       bool
+	Anchors      []string // number:hash
+	FromGitLab   bool
 	Check        string
 	TargetBranch string
 	At           string // a moment or a day, as it was written

@@ -105,6 +105,8 @@ func Settings() []Setting {
 
 		{Name: "json", Usage: "print JSON", field: flag(func(c *Config) *bool { return &c.JSON })},
 		{Name: "verify", Usage: "check that no entry of the log was changed or removed", field: flag(func(c *Config) *bool { return &c.Verify })},
+		{Name: "anchor", Usage: "with verify: number and hash of an entry as known from a note or an earlier run; repeats", Many: true, field: func(c *Config) value { return listValue{&c.Anchors, "number:hash"} }},
+		{Name: "from_gitlab", Usage: "with verify: take anchors from mrgate's notes in GitLab", field: flag(func(c *Config) *bool { return &c.FromGitLab })},
 		{Name: "check", Usage: "config file to check offline", field: text("file", func(c *Config) *string { return &c.Check })},
 		{Name: "target_branch", Usage: "target branch", field: text("branch", func(c *Config) *string { return &c.TargetBranch })},
 		{Name: "at", Usage: "moment or day, as in 2026-10-01T12:00:00Z or 2026-10-01", field: text("time", func(c *Config) *string { return &c.At })},

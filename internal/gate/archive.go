@@ -21,6 +21,9 @@ type Archive interface {
 	Story(ctx context.Context, request int64) (*MergeRequest, error)
 	// Log gives the entries of the log, the oldest first.
 	Log(ctx context.Context, f LogFilter) iter.Seq2[Entry, error]
+	// Audit tells the verification all that there is, as of one moment, and has
+	// it finish. An error: not everything could be read.
+	Audit(ctx context.Context, v *Verification) error
 }
 
 // Filter says which requests; zero values mean all.
@@ -76,6 +79,7 @@ type Listed struct {
 	DecidedAt time.Time
 	EndedAt   time.Time
 	MergedAs  CommitID
+	Note      string // the forge's reference to the note on it; "": none was written
 }
 
 // Listed is the request, one of the merge request's, as a list shows it.
@@ -83,7 +87,7 @@ func (mr *MergeRequest) Listed(r *Request) Listed {
 	l := Listed{
 		Number: r.ID, Ref: mr.Ref, Head: r.Head, Target: r.Target, State: r.State, Cause: r.Cause, Dry: r.Dry,
 		Rule: r.Rule.Name, Required: r.Rule.Required, Approvals: len(r.approvals()),
-		OpenedAt: r.OpenedAt, DecidedAt: r.DecidedAt, EndedAt: r.EndedAt,
+		OpenedAt: r.OpenedAt, DecidedAt: r.DecidedAt, EndedAt: r.EndedAt, Note: r.NoteRef,
 	}
 	if s := mr.Snapshot; s != nil {
 		l.Path, l.URL, l.Title, l.Author, l.Source = s.Path, s.URL, s.Title, s.Author, s.Source

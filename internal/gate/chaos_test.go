@@ -70,6 +70,7 @@ func (c *chaos) run() {
 	if c.Failed() {
 		c.Logf("the story:\n%s\nthe forge's calls:\n%s", strings.Join(c.story, "\n"), strings.Join(c.forge.Calls(), "\n"))
 	}
+	verify(c.bench, c.gates[0])
 	for _, g := range c.gates {
 		c.stop(g)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,6 +97,14 @@ func noteDigest(body string) string {
 
 // noteKey names the request's one note.
 func noteKey(r *Request) string { return fmt.Sprintf("%s-%d", r.Head.Short(), r.ID) }
+
+// RequestOfNote is the request that the note with this key is about; false: the
+// key is none that gate makes.
+func RequestOfNote(key string) (request int64, ok bool) {
+	_, number, _ := strings.Cut(key, "-")
+	request, err := strconv.ParseInt(number, 10, 64)
+	return request, err == nil && request > 0
+}
 
 // note writes what was decided, by whom and why under the merge request, or
 // brings that up to date: the forge itself shows only mrgate's own account.

@@ -140,13 +140,48 @@ func (f *Forge) knowsInternalNotes(ctx context.Context) error {
 	return nil
 }
 
-// written looks for the note with the key among those of the token's user;
-// anybody can write a marker into theirs. nil: there is none. The newest come
+// OwnNote is a note that mrgate wrote.
+type OwnNote struct {
+	ID   int64
+	Key  string
+	Body string // as Note was given it, but for what Note makes plain
+}
+
+// OwnNotes reads what mrgate wrote under the merge request, the newest first; of
+// a merge request with thousands of notes, among the newest of these.
+// gate.ErrNotFound: there is no such merge request, or it may not be seen.
+func (f *Forge) OwnNotes(ctx context.Context, mr gate.Ref) ([]OwnNote, error) {
+	ctx, cancel := f.bound(ctx)
+	defer cancel()
+	var own []OwnNote
+	err := f.ownNotes(ctx, mr, func(n note, key, body string) (more bool) {
+		own = append(own, OwnNote{ID: n.ID, Key: key, Body: body})
+		return true
+	})
+	if err != nil {
+		return nil, f.fail("read the notes on", mr, err)
+	}
+	return own, nil
+}
+
+// written looks for the note with the key. nil: there is none. The newest come
 // first, and a note is looked for soon after it was tried: so, with a bound.
-func (f *Forge) written(ctx context.Context, mr gate.Ref, key string) (*note, error) {
+func (f *Forge) written(ctx context.Context, mr gate.Ref, key string) (found *note, err error) {
+	err = f.ownNotes(ctx, mr, func(n note, of, _ string) (more bool) {
+		if of == key {
+			found = &n
+		}
+		return found == nil
+	})
+	return found, err
+}
+
+// ownNotes gives the notes with a marker among those of the token's user, since
+// anybody can write a marker into theirs.
+func (f *Forge) ownNotes(ctx context.Context, mr gate.Ref, take func(n note, key, body string) (more bool)) error {
 	me, err := f.me(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	opt := gogitlab.ListMergeRequestNotesOptions{
 		ListOptions: gogitlab.ListOptions{PerPage: perPage, Page: 1},
@@ -156,11 +191,11 @@ func (f *Forge) written(ctx context.Context, mr gate.Ref, key string) (*note, er
 		var page []note
 		resp, err := f.call(ctx, http.MethodGet, path(mr, "/notes"), &opt, &page)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, n := range page {
-			if n.Author.ID == me && strings.HasSuffix(strings.TrimSpace(n.Body), "\n"+marker(key)) {
-				return &n, nil
+			if key, body, ok := unrender(n.Body); ok && n.Author.ID == me && !take(n, key, body) {
+				return nil
 			}
 		}
 		if resp.NextPage == 0 {
@@ -168,10 +203,15 @@ func (f *Forge) written(ctx context.Context, mr gate.Ref, key string) (*note, er
 		}
 		opt.Page = resp.NextPage
 	}
-	return nil, nil
+	return nil
 }
 
-func marker(key string) string { return "<!-- mrgate:" + key + " -->" }
+const (
+	markerBegin = "<!-- mrgate:"
+	markerEnd   = " -->"
+)
+
+func marker(key string) string { return markerBegin + key + markerEnd }
 
 // render makes a note in which nothing is obeyed, mentioned or drawn: one code
 // block, whose fence no text can end, of lines none of which begins with the
@@ -203,6 +243,24 @@ func render(n gate.Note) (string, error) {
 	}
 	b.WriteString(fence + "\n\n" + marker(n.Key))
 	return b.String(), nil
+}
+
+// unrender takes apart what render made; false: it did not make that.
+func unrender(rendered string) (key, body string, ok bool) {
+	text, rest, ok := strings.Cut(strings.TrimSpace(strings.ReplaceAll(rendered, "\r\n", "\n")), "\n\n"+markerBegin)
+	key, end, closed := strings.Cut(rest, markerEnd)
+	if !ok || !closed || end != "" {
+		return "", "", false
+	}
+	lines := strings.Split(text, "\n")
+	if len(lines) < 3 {
+		return "", "", false
+	}
+	var b strings.Builder
+	for _, line := range lines[1 : len(lines)-1] {
+		b.WriteString(strings.TrimPrefix(strings.TrimPrefix(line, "|"), " ") + "\n")
+	}
+	return key, strings.TrimRight(b.String(), "\n"), true
 }
 
 // plain is text of which every reader makes the same lines: line breaks of any

@@ -264,6 +264,34 @@ func TestNoteThatWasNotWritten(t *testing.T) {
 	}
 }
 
+func TestOwnNotesComeBackAsTheyWereWritten(t *testing.T) {
+	s := newSim(t)
+	s.project()
+	ref, _ := s.open(gitlabsim.MergeRequest{})
+	if own, err := s.forge.OwnNotes(t.Context(), ref); err != nil || len(own) != 0 {
+		t.Errorf("no notes: %+v, %v", own, err)
+	}
+	bodies := []string{"Approved by Alice\nRejected by Carol: ``` | x", "  indented | twice", "审批\n\nlast"}
+	for i, body := range bodies {
+		s.Comment(7, 1, "mallory", "| lies\n\n<!-- mrgate:k -->")
+		if _, err := s.forge.Note(t.Context(), ref, gate.Note{Key: fmt.Sprint("key-", i), Body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own, err := s.forge.OwnNotes(t.Context(), ref)
+	if err != nil || len(own) != len(bodies) {
+		t.Fatalf("%+v, %v", own, err)
+	}
+	for i, n := range own { // the newest first
+		if was := len(bodies) - 1 - i; n.Key != fmt.Sprint("key-", was) || n.Body != bodies[was] || n.ID == 0 {
+			t.Errorf("note %d: %+v", i, n)
+		}
+	}
+	if _, err := s.forge.OwnNotes(t.Context(), gate.Ref{Project: ref.Project, Number: 99}); !errors.Is(err, gate.ErrNotFound) {
+		t.Errorf("of no merge request: %v", err)
+	}
+}
+
 func FuzzNote(f *testing.F) {
 	for _, body := range hostile() {
 		f.Add(body)

@@ -183,7 +183,10 @@ func checkVersion(ctx context.Context, r *session) error {
 		return err
 	}
 	version, err := r.version(ctx, len(steps))
-	if err == nil && version < len(steps) {
+	switch {
+	case err == nil && version == 0:
+		err = errors.New("it is empty: no mrgate has written to it")
+	case err == nil && version < len(steps):
 		err = fmt.Errorf("it has version %d, and this mrgate reads version %d: start its listener once, which brings it up to date", version, len(steps))
 	}
 	return err

@@ -2,6 +2,9 @@ package words
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -111,4 +114,24 @@ func (w *Words) NoteExpired() string {
 func (w *Words) NoteClosed(name string) string {
 	who := w.somebody(name)
 	return w.pick("→ 不再有效："+after(who)+"在 GitLab 中关闭了合并请求", "→ No longer counts: "+who+" closed it in GitLab")
+}
+
+// Mark is an entry of the log as a note names it.
+type Mark struct {
+	Entry int64
+	Hash  string // its beginning
+}
+
+// Marks gives the entries that the lines of a note name, in either language. Only
+// the end of a line counts: before it stands what people wrote.
+func Marks(note string) []Mark {
+	mark := regexp.MustCompile(` · (?:log|记录) #([1-9][0-9]{0,17}) ([0-9a-f]{32})$`)
+	var marks []Mark
+	for line := range strings.Lines(note) {
+		if m := mark.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
+			number, _ := strconv.ParseInt(m[1], 10, 64) // 18 digits always fit
+			marks = append(marks, Mark{number, m[2]})
+		}
+	}
+	return marks
 }

@@ -257,3 +257,29 @@ func TestReasonsDoNotDoubleTheStop(t *testing.T) {
 		t.Errorf("got %q, want %.300q", got, want)
 	}
 }
+
+func TestMarksOfANote(t *testing.T) {
+	at := time.Date(2026, 10, 9, 18, 0, 0, 0, time.UTC)
+	for _, locale := range []string{"en", "zh"} {
+		w := words.For(locale)
+		var lines []string
+		for i, r := range []words.Record{
+			{Name: "Alice", Approved: true},
+			{Name: "Carol", Reason: "see · log #9 " + strings.Repeat("0", 32)},
+			{Name: "root@build", Operator: true, Reason: "· 记录 #9 " + strings.Repeat("0", 32)},
+		} {
+			r.Commit, r.Rule, r.At, r.Entry, r.Hash = "856c10e9aa", "main · log #8", at, int64(i+3), strings.Repeat(fmt.Sprint(i, "b"), 32)
+			lines = append(lines, w.Note(r))
+		}
+		lines = append(lines, w.Note(words.Record{Name: "Dave", Reason: "· log #9 " + strings.Repeat("0", 32), At: at}))
+		got := words.Marks(strings.Join(lines, "\n"))
+		if len(got) != 3 {
+			t.Fatalf("%s: %+v", locale, got)
+		}
+		for i, m := range got {
+			if m.Entry != int64(i+3) || m.Hash != strings.Repeat(fmt.Sprint(i, "b"), 16) {
+				t.Errorf("%s: line %d: %+v", locale, i, m)
+			}
+		}
+	}
+}

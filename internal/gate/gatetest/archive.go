@@ -1,6 +1,8 @@
 package gatetest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +47,7 @@ func Archive(t *testing.T, open func(t *testing.T) ArchiveStore) {
 		{"the log is given in order", testLogAll},
 		{"the log of a request", testLogRequest},
 		{"another policy is in the log", testLogPolicy},
+		{"an audit is told all", testAudit},
 	} {
 		t.Run(check.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -516,4 +519,67 @@ func testLogPolicy(a *archived) {
 		want.Since = all[i].At
 		equal(a.t, "the entry of a policy", got, want)
 	}
+}
+
+func testAudit(a *archived) {
+	audit := func() *gate.Verification {
+		a.t.Helper()
+		v := gate.NewVerification()
+		if err := a.Audit(a.t.Context(), v); err != nil {
+			a.t.Fatalf("audit: %v", err)
+		}
+		return v
+	}
+	if v := audit(); v.Err() == nil {
+		a.t.Error("an empty log was verified")
+	}
+	text := "rules: []"
+	sum := sha256.Sum256([]byte(text))
+	if err := a.Policy(a.t.Context(), hex.EncodeToString(sum[:]), text); err != nil {
+		a.t.Fatalf("policy: %v", err)
+	}
+	tell := func(mr *gate.MergeRequest, kind gate.EntryKind, data any) *gate.Entry {
+		b, err := json.Marshal(data)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		e := enter(mr, "")
+		e.Kind, e.Data = kind, b
+		return e
+	}
+	for n := range int64(3) {
+		a.change(byRef(n+1), func(mr *gate.MergeRequest) {
+			r := ask(mr)
+			tell(mr, gate.EntryOpened, gate.OpenedData{Head: r.Head, Target: r.Target})
+		})
+	}
+	a.change(byRef(1), func(mr *gate.MergeRequest) {
+		r, d := mr.Current(), &gate.Decision{Person: "ou_alice", Name: "Alice", Verdict: gate.Approve, Reason: "审批 <&>", Via: "card", Shown: "digest", At: mr.Now}
+		d.Entry = tell(mr, gate.EntryDecided, gate.DecidedData{
+			Person: d.Person, Name: d.Name, Verdict: d.Verdict, Reason: d.Reason, Via: d.Via, At: d.At, Evidence: gate.Evidence{Shown: d.Shown},
+		})
+		r.Decisions, r.State = []*gate.Decision{d}, gate.Approved
+		tell(mr, gate.EntryState, gate.StateData{From: gate.Pending, To: gate.Approved})
+		d.Void = true
+		tell(mr, gate.EntryCounts, gate.CountsData{Person: d.Person})
+	})
+	v := audit()
+	if err := v.Err(); err != nil || v.Entries != 7 || v.First.Number != 1 || v.Last.Number != 7 {
+		a.t.Errorf("%d entries, from %d to %d: %v", v.Entries, v.First.Number, v.Last.Number, err)
+	}
+	// What no entry tells of is missed.
+	a.change(byRef(2), func(mr *gate.MergeRequest) {
+		mr.Current().State = gate.MergedHere
+		mr.Current().Decisions = []*gate.Decision{{Person: "ou_mallory", Name: "Mallory", Verdict: gate.Approve}}
+	})
+	a.change(byRef(4), func(mr *gate.MergeRequest) { ask(mr) })
+	a.change(byRef(1), func(mr *gate.MergeRequest) { mr.Current().Decisions[0].Void = false })
+	var requests []int64
+	for _, f := range audit().Flaws {
+		requests = append(requests, f.Request)
+		if f.Request == 0 && f.Entry != 5 {
+			a.t.Errorf("flaw: %s", f)
+		}
+	}
+	equal(a.t, "requests with flaws", requests, []int64{0, 2, 2, 4})
 }

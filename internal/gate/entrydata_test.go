@@ -1,0 +1,83 @@
+package gate
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestEntriesAreDocumented holds docs/log.md against what entries hold.
+func TestEntriesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/log.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]string{}
+	for _, section := range strings.Split(string(page), "\n### ")[1:] {
+		kind, text, _ := strings.Cut(section, "\n")
+		text, _, _ = strings.Cut(text, "\n## ")
+		sections[kind] = text
+	}
+	for kind, data := range map[EntryKind]any{
+		EntryOpened: OpenedData{}, EntryClick: ClickData{}, EntryDecided: DecidedData{}, EntryCounts: CountsData{},
+		EntryState: StateData{}, EntryEffect: EffectData{}, EntryMessage: MessageData{}, EntryPolicy: PolicyData{},
+	} {
+		text, ok := sections[string(kind)]
+		if !ok {
+			t.Errorf("entries of kind %s have no section", kind)
+			continue
+		}
+		delete(sections, string(kind))
+		if !strings.Contains(string(page), fmt.Sprintf("\n| `%s` | ", kind)) {
+			t.Errorf("the table of kinds has no %s", kind)
+		}
+		var documented []string
+		for row := range strings.Lines(text) {
+			if cell, _, ok := strings.Cut(strings.TrimPrefix(row, "| "), " | "); ok {
+				for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cell, -1) {
+					documented = append(documented, m[1])
+				}
+			}
+		}
+		names := jsonNames(reflect.TypeOf(data))
+		slices.Sort(documented)
+		slices.Sort(names)
+		if !slices.Equal(documented, names) {
+			t.Errorf("%s holds %v, and docs/log.md says %v", kind, names, documented)
+		}
+	}
+	for kind := range sections {
+		t.Errorf("docs/log.md has a section %q, and there is no such kind", kind)
+	}
+	for _, value := range []string{
+		string(BecameRefused), string(BecameChecking), string(BecameAdopted), string(BecameRetry),
+		string(RefusedOutsider), string(RefusedAuthor), string(RefusedCommitter), string(RefusedUnsure), string(RefusedAgain), string(RefusedLate),
+		string(RefusedExpired), string(RefusedSuperseded), string(RefusedWithdrawn), string(RefusedNoRule), string(RefusedReason),
+		string(RefusedCard), string(RefusedCrowd), string(RefusedNeedless), string(RefusedOther),
+		string(MessageSent), string(MessageChanged), string(MessageAnswered), string(MessageLetGo),
+		AnswerDone, AnswerGivenUp, AnswerRefused, AnswerMoved, AnswerGone, AnswerWait, AnswerNone,
+		string(Merged), string(Scheduled), string(Computing), string(Blocked), string(Moved),
+	} {
+		if !strings.Contains(string(page), "`"+value+"`") {
+			t.Errorf("docs/log.md does not have the value %q", value)
+		}
+	}
+}
+
+// jsonNames are the names of the fields in JSON, with those of embedded structs.
+func jsonNames(t reflect.Type) (names []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			names = append(names, jsonNames(f.Type)...)
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
