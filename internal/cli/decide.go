@@ -98,7 +98,7 @@ func (env *Environment) decide(ctx context.Context, cfg *config.Config, named re
 			return err
 		}
 	}
-	order := gate.Order{Verdict: verdict(cfg), Reason: cfg.Reason, By: cfg.By, Operator: operator()}
+	order := gate.Order{Verdict: verdict(cfg), Reason: cfg.Reason, By: cfg.By, Operator: operator(), Way: "shell"}
 	outcome, mr, err := gate.New(parts).Decide(ctx, ref, named.request, order)
 	switch {
 	case errors.Is(err, gate.ErrDenied), errors.Is(err, gate.ErrOtherPolicy), errors.Is(err, gate.ErrDryRun), errors.Is(err, gate.ErrNoRule):

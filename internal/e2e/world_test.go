@@ -174,7 +174,8 @@ func (w *world) setPolicy(text string) {
 }
 
 // check holds, at each test's end, every call against GitLab's description of
-// its API, and everything that mrgate printed against the secrets.
+// its API, everything that mrgate printed against the secrets, and what it did
+// against its log.
 func (w *world) check() {
 	w.t.Helper()
 	api, err := contract.Load("../../testdata/gitlab/openapi.yaml")
@@ -205,6 +206,11 @@ func (w *world) check() {
 		}
 		if strings.Contains(l.log.String(), "panic") {
 			w.t.Errorf("a listener panicked:\n%s", l.log)
+		}
+	}
+	if _, err := os.Stat(w.db); err == nil && len(w.listeners) > 0 {
+		if o := w.verify(w.db); o.code != 0 {
+			w.t.Errorf("the log of what happened does not verify: %s%s", o.stdout, o.stderr)
 		}
 	}
 	if w.t.Failed() {

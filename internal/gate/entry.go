@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -59,21 +59,25 @@ func newEntry(kind EntryKind, data any) *Entry {
 // first): SHA-256 in hexadecimal digits over all fields but the hash itself,
 // each with its length in front, so that no two entries encode alike.
 func (e *Entry) Chain(before string) string {
-	h := sha256.New()
-	field := func(b []byte) {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
-		h.Write(n[:])
-		h.Write(b)
+	b := make([]byte, 0, 512+len(e.Data))
+	begin := func(n int) { b = binary.BigEndian.AppendUint64(b, uint64(n)) } //nolint:gosec // a length
+	text := func(s string) {
+		begin(len(s))
+		b = append(b, s...)
 	}
-	number := func(n int64) { field(fmt.Appendf(nil, "%d", n)) }
-	field([]byte("mrgate log 1"))
-	field([]byte(before))
+	number := func(n int64) {
+		var digits [20]byte
+		text(string(strconv.AppendInt(digits[:0], n, 10)))
+	}
+	text("mrgate log 1")
+	text(before)
 	number(e.Number)
 	number(e.At.UnixMilli())
 	number(e.MergeRequest)
 	number(e.Request)
-	field([]byte(e.Kind))
-	field(e.Data)
-	return hex.EncodeToString(h.Sum(nil))
+	text(string(e.Kind))
+	begin(len(e.Data))
+	b = append(b, e.Data...)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }

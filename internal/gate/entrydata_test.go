@@ -22,10 +22,20 @@ func TestEntriesAreDocumented(t *testing.T) {
 		text, _, _ = strings.Cut(text, "\n## ")
 		sections[kind] = text
 	}
-	for kind, data := range map[EntryKind]any{
-		EntryOpened: OpenedData{}, EntryClick: ClickData{}, EntryDecided: DecidedData{}, EntryCounts: CountsData{},
-		EntryState: StateData{}, EntryEffect: EffectData{}, EntryMessage: MessageData{}, EntryPolicy: PolicyData{},
-	} {
+	types := map[EntryKind]any{
+		EntryOpened: OpenedData{}, EntryPeople: PeopleData{}, EntryClick: ClickData{}, EntryAgain: AgainData{}, EntryDecided: DecidedData{}, EntryCounts: CountsData{},
+		EntryState: StateData{}, EntryEffect: EffectData{}, EntryBypassed: BypassedData{}, EntryMessage: MessageData{}, EntryPolicy: PolicyData{},
+	}
+	source, err := os.ReadFile("entry.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`EntryKind = "(.*)"`).FindAllStringSubmatch(string(source), -1) {
+		if types[EntryKind(m[1])] == nil {
+			t.Errorf("entries of kind %s have no type here", m[1])
+		}
+	}
+	for kind, data := range types {
 		text, ok := sections[string(kind)]
 		if !ok {
 			t.Errorf("entries of kind %s have no section", kind)
@@ -57,10 +67,12 @@ func TestEntriesAreDocumented(t *testing.T) {
 		string(BecameRefused), string(BecameChecking), string(BecameAdopted), string(BecameRetry),
 		string(RefusedOutsider), string(RefusedAuthor), string(RefusedCommitter), string(RefusedUnsure), string(RefusedAgain), string(RefusedLate),
 		string(RefusedExpired), string(RefusedSuperseded), string(RefusedWithdrawn), string(RefusedNoRule), string(RefusedReason),
-		string(RefusedCard), string(RefusedCrowd), string(RefusedNeedless), string(RefusedOther),
+		string(RefusedCard), string(RefusedCrowd), string(RefusedDryRun), string(RefusedNeedless), string(RefusedOther),
 		string(MessageSent), string(MessageChanged), string(MessageAnswered), string(MessageLetGo),
 		AnswerDone, AnswerGivenUp, AnswerRefused, AnswerMoved, AnswerGone, AnswerWait, AnswerNone,
 		string(Merged), string(Scheduled), string(Computing), string(Blocked), string(Moved),
+		string(BypassUnasked), string(BypassUndecided), string(BypassRejected), string(BypassExpired), string(BypassCommit), string(BypassTarget),
+		string(BypassEarly), string(BypassDryRun),
 	} {
 		if !strings.Contains(string(page), "`"+value+"`") {
 			t.Errorf("docs/log.md does not have the value %q", value)
@@ -70,8 +82,7 @@ func TestEntriesAreDocumented(t *testing.T) {
 
 // jsonNames are the names of the fields in JSON, with those of embedded structs.
 func jsonNames(t reflect.Type) (names []string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if f.Anonymous {
 			names = append(names, jsonNames(f.Type)...)
 			continue

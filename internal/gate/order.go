@@ -17,6 +17,7 @@ type Order struct {
 	Reason   string
 	Operator string // who it is, as the system knows: "alice@build-3", or the name of a token
 	By       string // who they say they are; a claim, shown as one
+	Way      string // how it came in, for the log: "shell"
 }
 
 // Outcome is what became of an order within its time.
@@ -184,7 +185,7 @@ func (mr *MergeRequest) order(id int64, o Order) error {
 	if o.By != "" {
 		name += " (" + o.By + "?)"
 	}
-	mr.decide(r, &Decision{Person: person, Name: name, Verdict: o.Verdict, Reason: o.Reason, Via: viaOperator, At: mr.Now}, Evidence{Way: "shell"})
+	mr.decide(r, &Decision{Person: person, Name: name, Verdict: o.Verdict, Reason: o.Reason, Via: viaOperator, At: mr.Now}, Evidence{Way: o.Way})
 	return nil
 }
 

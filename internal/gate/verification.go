@@ -193,7 +193,7 @@ func (v *Verification) remark(format string, args ...any) {
 
 // Policy takes a policy that the database keeps, in the order in which they came
 // into force.
-func (v *Verification) Policy(hash, text string, since time.Time) {
+func (v *Verification) Policy(hash, text string, dry bool, since time.Time) {
 	v.kept++
 	if sum := sha256.Sum256([]byte(text)); hex.EncodeToString(sum[:]) != hash {
 		v.flaw(Flaw{What: fmt.Sprintf("the text of policy %s, in force since %s, has another hash: it was changed", hash, since.Format(time.RFC3339))})
@@ -202,9 +202,9 @@ func (v *Verification) Policy(hash, text string, since time.Time) {
 		v.flaw(Flaw{What: fmt.Sprintf("the database keeps policy %s as in force since %s, and the log does not tell of it", hash, since.Format(time.RFC3339))})
 		return
 	}
-	if p := v.policies[v.kept-1]; p.Policy != hash || !p.Since.Equal(since) {
-		v.flaw(Flaw{What: fmt.Sprintf("the database keeps policy %s as in force since %s, and the log tells of %s since %s",
-			hash, since.Format(time.RFC3339), p.Policy, p.Since.Format(time.RFC3339))})
+	if p := v.policies[v.kept-1]; p.Policy != hash || p.Dry != dry || !p.Since.Equal(since) {
+		v.flaw(Flaw{What: fmt.Sprintf("the database keeps policy %s as in force since %s (dry run: %t), and the log tells of %s since %s (%t)",
+			hash, since.Format(time.RFC3339), dry, p.Policy, p.Since.Format(time.RFC3339), p.Dry)})
 	}
 }
 
@@ -214,6 +214,7 @@ type Kept struct {
 	Head      CommitID
 	Target    string
 	State     State
+	Dry       bool
 	Decisions []Decision // their Entry has the Number
 }
 
@@ -249,6 +250,7 @@ type recounted struct {
 	head    CommitID
 	target  string
 	state   State
+	dry     bool
 	moved   int64             // the entry that tells so
 	decided map[string]voiced // by person
 }
@@ -272,7 +274,7 @@ func (v *Verification) recount(told map[int64]*recounted, e *Entry) {
 	case EntryOpened:
 		var d OpenedData
 		err = json.Unmarshal(e.Data, &d)
-		t.opened, t.head, t.target, t.state, t.moved = true, d.Head, d.Target, Pending, e.Number
+		t.opened, t.head, t.target, t.dry, t.state, t.moved = true, d.Head, d.Target, d.Dry, Pending, e.Number
 	case EntryDecided:
 		var d DecidedData
 		err = json.Unmarshal(e.Data, &d)
@@ -291,7 +293,7 @@ func (v *Verification) recount(told map[int64]*recounted, e *Entry) {
 			v.entryFlaw(e.Number, "it moves request %d from %s, which by then was %s", e.Request, d.From, t.state)
 		}
 		t.state, t.moved = d.To, e.Number
-	case EntryClick, EntryEffect, EntryMessage, EntryPolicy:
+	case EntryClick, EntryPeople, EntryAgain, EntryBypassed, EntryEffect, EntryMessage, EntryPolicy:
 	}
 	if err != nil {
 		v.entryFlaw(e.Number, "what it holds cannot be read: %v", err)
@@ -302,6 +304,10 @@ func (v *Verification) recount(told map[int64]*recounted, e *Entry) {
 func (v *Verification) compare(r *Kept, t *recounted) {
 	if r.Head != t.head || r.Target != t.target {
 		v.requestFlaw(r.Number, "the database has it about commit %s into %s, and the log about %s into %s", r.Head, r.Target, t.head, t.target)
+	}
+	if r.Dry != t.dry {
+		is := map[bool]string{true: "a dry run", false: "real"}
+		v.requestFlaw(r.Number, "the database has it as %s, and the log as %s", is[r.Dry], is[t.dry])
 	}
 	if r.State != t.state {
 		v.requestFlaw(r.Number, "the database has it as %s, and entry %d, the last one about that, as %s", r.State, t.moved, t.state)
@@ -370,7 +376,7 @@ func (v *Verification) Finish() {
 		v.entryFlaw(v.Last.Number, "its hash is %s, and the database notes %s of it as the last entry", v.Last.Hash, v.head.Hash)
 	}
 	if v.kept < len(v.policies) {
-		v.flaw(Flaw{What: fmt.Sprintf("the log tells of %d policies that came into force, and the database keeps %d", len(v.policies), v.kept)})
+		v.flaw(Flaw{What: fmt.Sprintf("the log tells of more policies that came into force (%d) than the database keeps (%d)", len(v.policies), v.kept)})
 	}
 	var left []int64
 	for number := range v.anchors {

@@ -391,7 +391,7 @@ func (a *API) decide(ctx context.Context, w http.ResponseWriter, r *http.Request
 		operator = "token " + by.name
 	}
 	outcome, mr, err := a.Gate.Decide(ctx, *target.ref, target.request, gate.Order{
-		Verdict: body.Verdict, Reason: body.Reason, By: body.By, Operator: operator,
+		Verdict: body.Verdict, Reason: body.Reason, By: body.By, Operator: operator, Way: "API",
 	})
 	switch {
 	case errors.Is(err, gate.ErrDenied):

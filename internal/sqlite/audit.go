@@ -76,13 +76,14 @@ func (s *session) auditEntries(ctx context.Context, v *gate.Verification) error 
 }
 
 func (s *session) auditPolicies(ctx context.Context, v *gate.Verification) error {
-	return s.each(ctx, `SELECT hash, text, since FROM policy ORDER BY id`, func(rows *sql.Rows) error {
+	return s.each(ctx, `SELECT hash, text, dry, since FROM policy ORDER BY id`, func(rows *sql.Rows) error {
 		var hash, text string
+		var dry bool
 		var since int64
-		if err := rows.Scan(&hash, &text, &since); err != nil {
+		if err := rows.Scan(&hash, &text, &dry, &since); err != nil {
 			return err
 		}
-		v.Policy(hash, text, time.UnixMilli(since).UTC())
+		v.Policy(hash, text, dry, time.UnixMilli(since).UTC())
 		return nil
 	})
 }
@@ -98,7 +99,7 @@ func (s *session) auditStories(ctx context.Context, v *gate.Verification) error 
 		entries  []gate.Entry
 	)
 	err := s.each(ctx, `
-		SELECT merge_request AS of, 1 AS part, id AS number, 0 AS request, state AS kind, target AS data, head AS hash, '' AS a, '' AS b, '' AS c, 0 AS at, 0 AS d
+		SELECT merge_request AS of, 1 AS part, id AS number, 0 AS request, state AS kind, target AS data, head AS hash, '' AS a, '' AS b, '' AS c, 0 AS at, dry AS flag
 			FROM request
 		UNION ALL
 		SELECT request.merge_request, 2, COALESCE(decision.entry, 0), request.id, decision.verdict, decision.reason, decision.shown,
@@ -113,9 +114,9 @@ func (s *session) auditStories(ctx context.Context, v *gate.Verification) error 
 				of, part, number, about, at int64
 				kind, data, hash            string
 				person, name, via           string
-				void                        bool
+				flag                        bool // of a request: dry; of a decision: void
 			)
-			if err := rows.Scan(&of, &part, &number, &about, &kind, &data, &hash, &person, &name, &via, &at, &void); err != nil {
+			if err := rows.Scan(&of, &part, &number, &about, &kind, &data, &hash, &person, &name, &via, &at, &flag); err != nil {
 				return err
 			}
 			if of != current {
@@ -124,14 +125,14 @@ func (s *session) auditStories(ctx context.Context, v *gate.Verification) error 
 			}
 			switch part {
 			case request:
-				requests = append(requests, gate.Kept{Number: number, Head: gate.CommitID(hash), Target: data, State: gate.State(kind)})
+				requests = append(requests, gate.Kept{Number: number, Head: gate.CommitID(hash), Target: data, State: gate.State(kind), Dry: flag})
 			case decision:
 				i := slices.IndexFunc(requests, func(r gate.Kept) bool { return r.Number == about })
 				if i < 0 {
 					return errors.New("a decision without its request") // not with one statement on one snapshot
 				}
 				requests[i].Decisions = append(requests[i].Decisions, gate.Decision{
-					Person: person, Name: name, Verdict: gate.Verdict(kind), Reason: data, Via: via, Shown: hash, Void: void,
+					Person: person, Name: name, Verdict: gate.Verdict(kind), Reason: data, Via: via, Shown: hash, Void: flag,
 					At: time.UnixMilli(at).UTC(), Entry: &gate.Entry{Number: number},
 				})
 			case entry:

@@ -3,9 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,6 +107,79 @@ func measure(b *testing.B, clients int, click func(ctx context.Context, n int) e
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "clicks/s")
 }
 
+// BenchmarkAudit verifies a log of a million entries, ten about each of 100,000
+// requests. It takes minutes to make, so it has to be asked for; run it with
+// -benchtime 1x.
+func BenchmarkAudit(b *testing.B) {
+	if os.Getenv("MRGATE_BENCH_MILLION") == "" {
+		b.Skip("set MRGATE_BENCH_MILLION")
+	}
+	const requests = 100_000
+	path := newPath(b)
+	s := openStore(b, path)
+	var all sync.WaitGroup
+	var next atomic.Int64
+	for range 128 {
+		all.Go(func() {
+			for n := next.Add(1); n <= requests; n = next.Add(1) {
+				change(b, s, byRef(n), decidedAndMerged)
+			}
+		})
+	}
+	all.Wait()
+	b.ResetTimer()
+	for range b.N {
+		v := gate.NewVerification()
+		if err := s.Audit(b.Context(), v); err != nil || v.Err() != nil || v.Entries != 10*requests {
+			b.Fatalf("%d entries, %v, %v", v.Entries, err, v.Err())
+		}
+	}
+	b.StopTimer()
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(info.Size()>>20), "MiB")
+}
+
+// decidedAndMerged opens a request and has the log tell its whole story.
+func decidedAndMerged(mr *gate.MergeRequest) error {
+	r := &gate.Request{ID: mr.NextRequest, Seq: 1, Head: "0f98b1f7eda33a4e9cfaab09506aa8094044085f", Target: "main", State: gate.MergedHere, Settled: true}
+	tell := func(kind gate.EntryKind, data any) *gate.Entry {
+		text, err := json.Marshal(data)
+		if err != nil {
+			panic(err)
+		}
+		e := &gate.Entry{Request: r.ID, Kind: kind, Data: text}
+		mr.Entries = append(mr.Entries, e)
+		return e
+	}
+	message := gate.MessageData{
+		Did: gate.MessageSent, Kind: gate.KindCard, To: gate.Recipient{ID: "ou_7d8a6e6df7621556ce0d21922b676706"},
+		Key: strings.Repeat("ab", 24), Ref: "om_c7e7277dad0bdd38b32baa631ec52e0d", Shows: "pending 0/1", Shown: strings.Repeat("cd", 16),
+	}
+	tell(gate.EntryOpened, gate.OpenedData{Path: "group/project", Number: 7, Title: "A title", Head: r.Head, Source: "feature", Target: r.Target, Rule: "rule"})
+	for range 3 {
+		tell(gate.EntryMessage, message)
+	}
+	d := &gate.Decision{Person: "ou_alice", Name: "Alice", Verdict: gate.Approve, Via: "card", At: mr.Now}
+	d.Entry = tell(gate.EntryDecided, gate.DecidedData{
+		Person: d.Person, Name: d.Name, Verdict: d.Verdict, Via: d.Via, At: d.At, Head: r.Head, Target: r.Target,
+		Evidence: gate.Evidence{Way: "new-style callback", Showed: &gate.Showed{
+			Title: "Approval needed · group/project !7", Subtitle: "A title", Facts: []string{"Bob wants to merge feature into main", "6 files · +142 −38 · 3 commits"},
+			Buttons: []string{"Approve and merge", "Reject and close", "View changes"}, Foot: "Rule rule · commit 0f98b1f7",
+		}},
+	})
+	r.Decisions = []*gate.Decision{d}
+	tell(gate.EntryState, gate.StateData{From: gate.Pending, To: gate.Approved, On: gate.EventApproved})
+	tell(gate.EntryEffect, gate.EffectData{Effect: "approve", Head: r.Head, Answer: gate.AnswerDone})
+	tell(gate.EntryEffect, gate.EffectData{Effect: "merge", Head: r.Head, Answer: string(gate.Merged), Commit: r.Head})
+	tell(gate.EntryState, gate.StateData{From: gate.Approved, To: gate.MergedHere, On: gate.EventMerged})
+	tell(gate.EntryMessage, message)
+	mr.Requests = []*gate.Request{r}
+	return nil
+}
+
 // fillPast writes merge requests with one merged request each, as clicks and
 // cards of years leave them.
 func fillPast(b *testing.B, s *Store, n int) {
@@ -116,14 +191,14 @@ func fillPast(b *testing.B, s *Store, n int) {
 			` + numbers + `SELECT i, 'gitlab', 2 + i % 500, i, 'group/project-' || i % 500, 'bob', printf('%040x', i), 1, '', 3, '', 0, 0, '' FROM n`,
 		`INSERT INTO seen (merge_request, snapshot)
 			` + numbers + `SELECT i, '{"path":"group/project","title":"A title"}' FROM n`,
-		`INSERT INTO request (id, merge_request, seq, opening, head, target, state, cause, settled, dry, rule, terms, policy_hash, panel, opened_at, ended_at, note_ref, scheduled, blocked)
-			` + numbers + `SELECT i, i, 1, 1, printf('%040x', i), 'main', 'merged', '', 1, 0, 'rule 1', '{}', 'hash', '{}', i, i, '', 0, '{}' FROM n`,
+		`INSERT INTO request (id, merge_request, seq, opening, head, target, state, cause, settled, dry, rule, terms, policy_hash, panel, opened_at, ended_at, note_ref, scheduled, blocked, answered)
+			` + numbers + `SELECT i, i, 1, 1, printf('%040x', i), 'main', 'merged', '', 1, 0, 'rule 1', '{}', 'hash', '{}', i, i, '', 0, '{}', '' FROM n`,
 		`INSERT INTO log (number, at, merge_request, request, kind, data, hash)
 			` + numbers + `SELECT i, i, i, i, 'decided', '{}', printf('%064x', i) FROM n`,
 		`INSERT INTO decision (request, person, name, verdict, reason, via, shown, void, at, entry)
 			` + numbers + `SELECT i, 'ou_alice', 'Alice', 'approve', '', 'card', '', 0, i, i FROM n`,
-		`INSERT INTO message (key, request, kind, recipient, sent_as, shown, face, tries, said, gone)
-			` + numbers + `SELECT printf('%048x', i * 7919 % 1000003), i, 'card', 'person:ou_alice', '', '', '', 0, '', '' FROM n`,
+		`INSERT INTO message (key, request, kind, recipient, sent_as, shown, face, tries, told, said, gone)
+			` + numbers + `SELECT printf('%048x', i * 7919 % 1000003), i, 'card', 'person:ou_alice', '', '', '', 0, '', '', '' FROM n`,
 		`COMMIT`,
 		`PRAGMA wal_checkpoint(TRUNCATE)`, // or the clicks would pay for it
 	} {

@@ -183,13 +183,17 @@ func checkVersion(ctx context.Context, r *session) error {
 		return err
 	}
 	version, err := r.version(ctx, len(steps))
-	switch {
-	case err == nil && version == 0:
-		err = errors.New("it is empty: no mrgate has written to it")
-	case err == nil && version < len(steps):
-		err = fmt.Errorf("it has version %d, and this mrgate reads version %d: start its listener once, which brings it up to date", version, len(steps))
+	if err != nil || version == len(steps) {
+		return err
 	}
-	return err
+	var tables int
+	if err := r.get(ctx, `SELECT COUNT(*) FROM sqlite_schema`, nil, &tables); err != nil {
+		return err
+	}
+	if tables == 0 {
+		return errors.New("it is empty: no listener has written to it")
+	}
+	return fmt.Errorf("it has version %d, and this mrgate reads version %d: start its listener once, which brings it up to date", version, len(steps))
 }
 
 // explain says what to do about an error in opening a database.

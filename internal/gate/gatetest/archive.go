@@ -535,7 +535,7 @@ func testAudit(a *archived) {
 	}
 	text := "rules: []"
 	sum := sha256.Sum256([]byte(text))
-	if err := a.Policy(a.t.Context(), hex.EncodeToString(sum[:]), text); err != nil {
+	if err := a.Policy(a.t.Context(), hex.EncodeToString(sum[:]), text, false); err != nil {
 		a.t.Fatalf("policy: %v", err)
 	}
 	tell := func(mr *gate.MergeRequest, kind gate.EntryKind, data any) *gate.Entry {
