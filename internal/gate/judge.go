@@ -462,6 +462,9 @@ func (mr *MergeRequest) tellAuthor(r *Request) {
 		return // the notice of the request that follows says enough
 	}
 	to := Recipient{ID: r.Panel.Author.ID}
+	if was := r.message(KindResult, to); was != nil {
+		was.Shown = "" // it told of an end that was none, and is changed
+	}
 	switch r.State {
 	case BlockedNow:
 		mr.address(r, nil, stuck(r.Blocked.Reason), to)
