@@ -147,7 +147,9 @@ func TestPushRightAfterAnotherChangeIsTold(t *testing.T) {
 		if got := f.read(); got[1] != first {
 			t.Errorf("%s: opened: %v", of, got)
 		}
-		clock.pass(55 * time.Second)
+		clock.pass(50 * time.Second)
+		f.read()
+		clock.pass(5 * time.Second)
 		s.Push(7, 1)
 		stamped := s.MR(7, 1).UpdatedAt
 		clock.pass(55 * time.Second)
