@@ -11,9 +11,9 @@ const (
 	// sweepPages is how much of one list a sweep reads at most; the next one goes
 	// on from there.
 	sweepPages = 10
-	// sweepFailures is after how many lists in a row that cannot be read a sweep
-	// leaves the forge alone. One list, of a project that is gone, keeps none of
-	// the others from their turn.
+	// sweepFailures is after how many failures in a row a sweep leaves the forge
+	// alone. That a list is not there, or may not be read, is none: it keeps none
+	// of the others from their turn.
 	sweepFailures = 3
 )
 
@@ -90,12 +90,10 @@ func (s *sweeper) sweep(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		if s.say(ctx, list.String(), err) {
+		well = s.say(ctx, list.String(), err) && well
+		if err == nil || denied(err) {
 			failures = 0
-			continue
-		}
-		well = false
-		if failures++; failures == sweepFailures || errors.As(err, new(*RetryAfter)) {
+		} else if failures++; failures == sweepFailures || errors.As(err, new(*RetryAfter)) {
 			s.first = lists[(i+1)%len(lists)].String()
 			break
 		}
@@ -130,11 +128,14 @@ func (s *sweeper) read(ctx context.Context, list List) error {
 		return s.follow(ctx, list)
 	}
 	err := s.compare(ctx, list)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotPermitted) {
-		s.round.done[list.Of] = true // it will not be there later, either
+	if denied(err) {
+		s.round.done[list.Of] = true // and later, too
 	}
 	return err
 }
+
+// denied says that a list is not there, or may not be read.
+func denied(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotPermitted) }
 
 // follow reads what has changed.
 func (s *sweeper) follow(ctx context.Context, list List) error {

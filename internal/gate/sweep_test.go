@@ -240,7 +240,8 @@ func TestListThatFailsKeepsNoOtherFromItsTurn(t *testing.T) {
 		read  int // lists that fail, in the first minute
 	}{
 		"one is gone":   {[]gate.List{{Of: "gone"}}, gone, 1},
-		"many are gone": {[]gate.List{{Of: "a"}, {Of: "b"}, {Of: "c"}, {Of: "d"}}, gone, 3},
+		"many are gone": {[]gate.List{{Of: "a"}, {Of: "b"}, {Of: "c"}, {Of: "d"}}, gone, 4},
+		"many time out": {[]gate.List{{Of: "a"}, {Of: "b"}, {Of: "c"}, {Of: "d"}}, context.DeadlineExceeded, 3},
 		"a 429":         {[]gate.List{{Of: "a"}, {Of: "b"}}, &gate.RetryAfter{After: time.Second, Err: errors.New("too many")}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
