@@ -30,6 +30,12 @@ A request that is pending waits for approvals, one that is approved for GitLab, 
 that is blocked for a person; all others are over. AWAITED are those whose approval
 would count and who have not decided; AGE is the time since the request was opened.
 
+With --format csv it is a list for auditors: one row for each merge into a branch that
+a rule covered, the newest first, all of them unless --limit says otherwise; also those
+that went around the gate, and why. Who approved, when, through what and in which entry
+of the log stands in the last columns, apart from each other by "; ". A cell that a
+spreadsheet could take for a formula has an apostrophe in front.
+
 It reads the listener's database, also while the listener runs, and needs neither a
 token nor the network. On a terminal long lines are cut to its width.
 
@@ -37,14 +43,16 @@ States: ` + strings.Join(stateNames(), ", "),
 		Example: `  mrgate list --state pending --state blocked
   mrgate list --project payments/api --since 7d
   mrgate list --project 'payments/*' --state pending --older-than 4h
-  mrgate list --approver alice@example.com --limit 0 --json`,
+  mrgate list --approver alice@example.com --limit 0 --json
+  mrgate list --format csv --since 90d > merges.csv`,
 		Args: cobra.NoArgs,
 	}
-	config.Define(cmd.Flags(), "config", "db", "json", "state", "project", "since", "older_than", "limit")
+	config.Define(cmd.Flags(), "config", "db", "format", "json", "state", "project", "since", "older_than", "limit")
 	config.DefineWho(cmd.Flags())
+	reword(cmd, "json", "the same as --format json")
 	reword(cmd, "project", "only of this project, by its path or ID, or of all below a group: 'group/*'")
-	reword(cmd, "since", "only requests that were opened in this last time, as in 7d")
-	reword(cmd, "older-than", "only requests that were opened longer ago, as in 4h")
+	reword(cmd, "since", "only requests that were opened, or merges that happened, in this last time, as in 7d")
+	reword(cmd, "older-than", "only those of longer ago, as in 4h")
 	cmd.Flags().Lookup("limit").DefValue = fmt.Sprint(listed)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := env.load(cmd)
@@ -55,7 +63,18 @@ States: ` + strings.Join(stateNames(), ", "),
 		if err != nil {
 			return err
 		}
-		return env.list(cmd.Context(), cfg, filter)
+		switch {
+		case cfg.JSON && cfg.Given("format") && cfg.Format != "json":
+			return usage("list: --json and --format %s contradict each other", cfg.Format)
+		case cfg.Format != "csv":
+			cfg.JSON = cfg.JSON || cfg.Format == "json"
+			return env.list(cmd.Context(), cfg, filter)
+		case len(cfg.States) > 0 || cfg.Who != "":
+			return usage("list: --format csv lists merges: choose with --project, --since and --older-than, not with --state or --approver")
+		case !cfg.Given("limit"):
+			filter.Limit = 0
+		}
+		return env.merges(cmd.Context(), cfg, filter)
 	}
 	return cmd
 }

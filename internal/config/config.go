@@ -78,6 +78,7 @@ type Config struct {
 	By      string
 	Timeout time.Duration
 
+	Format       string // table, json or csv
 	JSON         bool
 	Verify       bool
 	Anchors      []string // number:hash

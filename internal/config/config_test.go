@@ -96,7 +96,7 @@ func TestDefaults(t *testing.T) {
 		Policy: policy.New(), origins: map[string]string{},
 		GitLabURL: "https://gitlab.com", FeishuURL: "https://open.feishu.cn",
 		Listen: ":8080", AdminListen: "127.0.0.1:8081", DB: "mrgate.db", Sweep: time.Minute,
-		IfNoRule: "fail", Timeout: time.Minute,
+		IfNoRule: "fail", Timeout: time.Minute, Format: "table",
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -106,7 +106,7 @@ func TestDefaults(t *testing.T) {
 // TestEverySettingHasAllItsSources gives each setting by flag, by variable and
 // by file, and each must reach the same field.
 func TestEverySettingHasAllItsSources(t *testing.T) {
-	values := map[string]string{"bool": "true", "url": "https://x.example", "duration": "7m", "number": "7", "address": ":7", "identity": "x@example.com", "fail|pass": "pass"}
+	values := map[string]string{"bool": "true", "url": "https://x.example", "duration": "7m", "number": "7", "address": ":7", "identity": "x@example.com", "fail|pass": "pass", "table|json|csv": "csv"}
 	fields := map[string]string{}
 	for _, s := range Settings() {
 		if s.Name == "config" {

@@ -19,6 +19,11 @@ type Archive interface {
 	// request whole (its decisions and messages) as the last of Requests.
 	// ErrNoRow: there is no such request.
 	Story(ctx context.Context, request int64) (*MergeRequest, error)
+	// Landings gives the merges into branches that a rule covered, the newest
+	// first, those around the gate too.
+	Landings(ctx context.Context, f LandingFilter) iter.Seq2[Landed, error]
+	// Bypasses is how many merges went around the gate, ever.
+	Bypasses(ctx context.Context) (int64, error)
 	// Log gives the entries of the log, the oldest first.
 	Log(ctx context.Context, f LogFilter) iter.Seq2[Entry, error]
 	// Audit tells the verification all that there is, as of one moment, and has
@@ -34,6 +39,14 @@ type Filter struct {
 	Since    time.Duration // opened within this last time
 	Older    time.Duration // opened longer ago than this
 	Limit    int           // 0: all
+}
+
+// LandingFilter says which merges; zero values mean all.
+type LandingFilter struct {
+	Project string        // as in Filter
+	Since   time.Duration // merged within this last time
+	Older   time.Duration // merged longer ago than this
+	Limit   int
 }
 
 // LogFilter says which entries; zero values mean all.
@@ -80,6 +93,40 @@ type Listed struct {
 	EndedAt   time.Time
 	MergedAs  CommitID
 	Note      string // the forge's reference to the note on it; "": none was written
+}
+
+// Landed is a merge as a list shows it.
+type Landed struct {
+	Landing
+	Ref      Ref
+	Path     string
+	URL      string
+	Title    string
+	Author   User
+	Head     CommitID
+	Target   string
+	Commit   CommitID   // by which it came into the target
+	By       User       // who merged
+	Request  int64      // the last one about it; 0: nobody was ever asked
+	Approved []Decision // by which it was approved; none, if it went around the gate
+}
+
+// Landed is the merge of the merge request, which has its landing and its latest
+// request, if there was one.
+func (mr *MergeRequest) Landed() Landed {
+	l := Landed{Landing: *mr.Landing, Ref: mr.Ref}
+	if s := mr.Snapshot; s != nil {
+		l.Path, l.URL, l.Title, l.Author, l.Head, l.Target, l.Commit, l.By = s.Path, s.URL, s.Title, s.Author, s.Head, s.Target, s.MergeCommit, s.MergedBy
+	}
+	if r := mr.Current(); r != nil {
+		l.Request = r.ID
+		if l.Around == "" {
+			for _, d := range r.approvals() {
+				l.Approved = append(l.Approved, *d)
+			}
+		}
+	}
+	return l
 }
 
 // Listed is the request, one of the merge request's, as a list shows it.

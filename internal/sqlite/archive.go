@@ -65,28 +65,13 @@ func (s *Store) List(ctx context.Context, f gate.Filter) ([]gate.Listed, error) 
 func (s *session) choose(ctx context.Context, f gate.Filter, now time.Time) ([]int64, error) {
 	var where []string
 	var args []any
-	with := func(condition string, values ...any) {
-		for _, v := range values {
-			args = append(args, v)
-			condition = strings.Replace(condition, "?", fmt.Sprintf("?%d", len(args)), 1)
-		}
-		where = append(where, condition)
-	}
+	with := conditions(&where, &args)
 	// CROSS JOIN keeps the order: from few merge requests to their requests, or
-	// the other way round. See load.go about CAST.
+	// the other way round.
 	from, on := ``, ``
-	if p := f.Project; p != "" {
+	if f.Project != "" {
 		from, on = `merge_request CROSS JOIN `, ` ON request.merge_request = merge_request.id`
-		group, isGroup := strings.CutSuffix(p, "/*")
-		if id, err := strconv.ParseInt(p, 10, 64); err == nil {
-			with(`merge_request.project = CAST(? AS INTEGER)`, id)
-		} else if isGroup {
-			// What begins with "group/" comes before "group0", whatever follows.
-			with(`merge_request.path > ?`, group+"/")
-			with(`merge_request.path < ?`, group+"0")
-		} else {
-			with(`merge_request.path = CAST(? AS TEXT)`, p)
-		}
+		ofProject(f.Project, with)
 	}
 	// Numbers follow the times, but for a clock that was set back: the numbers
 	// bound how far to go, the times decide. (The + has SQLite look for the
@@ -131,6 +116,33 @@ func (s *session) choose(ctx context.Context, f gate.Filter, now time.Time) ([]i
 		query += fmt.Sprintf(` LIMIT ?%d`, len(args))
 	}
 	return s.numbers(ctx, query, args...)
+}
+
+// conditions gives a function that adds one to where, with the values of its marks
+// to args.
+func conditions(where *[]string, args *[]any) func(condition string, values ...any) {
+	return func(condition string, values ...any) {
+		for _, v := range values {
+			*args = append(*args, v)
+			condition = strings.Replace(condition, "?", fmt.Sprintf("?%d", len(*args)), 1)
+		}
+		*where = append(*where, condition)
+	}
+}
+
+// ofProject adds the conditions by which a merge request is one of the project, or
+// of the group. See load.go about CAST.
+func ofProject(project string, with func(condition string, values ...any)) {
+	group, isGroup := strings.CutSuffix(project, "/*")
+	if id, err := strconv.ParseInt(project, 10, 64); err == nil {
+		with(`merge_request.project = CAST(? AS INTEGER)`, id)
+	} else if isGroup {
+		// What begins with "group/" comes before "group0", whatever follows.
+		with(`merge_request.path > ?`, group+"/")
+		with(`merge_request.path < ?`, group+"0")
+	} else {
+		with(`merge_request.path = CAST(? AS TEXT)`, project)
+	}
 }
 
 // numbers reads a column of numbers.

@@ -60,6 +60,7 @@ func TestArchiveWhileAnotherWrites(t *testing.T) {
 func TestArchivePlans(t *testing.T) {
 	s := openStore(t, newPath(t))
 	change(t, s, byRef(1), opened("key"))
+	change(t, s, byRef(1), func(mr *gate.MergeRequest) error { mr.Landing = &gate.Landing{At: mr.Now}; return nil })
 	ctx := t.Context()
 	for _, c := range []struct {
 		f    gate.Filter
@@ -86,11 +87,33 @@ func TestArchivePlans(t *testing.T) {
 			}
 		}
 	}
+	for query, plan := range plans(t, s, func() error { _, err := s.Bypasses(ctx); return err }) {
+		if len(plan) != 1 || plan[0] != "SCAN landing USING COVERING INDEX landing_around" { // it holds nothing else
+			t.Errorf("%q\nin %s", plan, query)
+		}
+	}
 	check := func(what any, do func() error) {
 		for query, plan := range plans(t, s, do) {
 			for _, step := range plan {
 				if strings.HasPrefix(step, "SCAN") && step != "SCAN CONSTANT ROW" || strings.Contains(step, "TEMP B-TREE") && strings.Contains(query, "FROM log") {
 					t.Errorf("%+v: %q\nin %s", what, plan, query)
+				}
+			}
+		}
+	}
+	for _, f := range []gate.LandingFilter{{Limit: 5}, {Since: time.Hour, Older: time.Minute}, {Project: "payments/api"}, {Project: "payments/*", Since: time.Hour}, {Project: "7"}} {
+		for query, plan := range plans(t, s, func() error {
+			for _, err := range s.Landings(ctx, f) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}) {
+			for _, step := range plan {
+				inOrder := strings.HasPrefix(step, "SCAN landing USING COVERING INDEX landing_at") && f.Since == 0 && f.Project == ""
+				if strings.HasPrefix(step, "SCAN") && !inOrder || strings.Contains(step, "TEMP B-TREE") && f.Project == "" && !strings.Contains(query, "FROM decision") {
+					t.Errorf("landings %+v: %q\nin %s", f, plan, query)
 				}
 			}
 		}

@@ -44,6 +44,8 @@ func Archive(t *testing.T, open func(t *testing.T) ArchiveStore) {
 		{"a commit is found", testFindCommit},
 		{"what names nothing is refused", testFindNothing},
 		{"a story has the request last, and whole", testStory},
+		{"a merge has what it was", testLanded},
+		{"merges begin with the newest", testLandings},
 		{"the log is given in order", testLogAll},
 		{"the log of a request", testLogRequest},
 		{"another policy is in the log", testLogPolicy},
@@ -151,6 +153,10 @@ func testArchiveEmpty(a *archived) {
 	a.entries("the log of the last hour", gate.LogFilter{Since: time.Hour})
 	a.entries("the log of no request", gate.LogFilter{Request: 7})
 	a.finds("a merge request", gate.Sought{Path: "payments/api", Number: 1})
+	a.merges("all", gate.LandingFilter{})
+	if n, err := a.Bypasses(a.t.Context()); n != 0 || err != nil {
+		a.t.Errorf("%d merges around the gate, %v", n, err)
+	}
 	if _, err := a.Story(a.t.Context(), 1); !errors.Is(err, gate.ErrNoRow) {
 		a.t.Errorf("story: error is %v, should be %v", err, gate.ErrNoRow)
 	}
@@ -420,6 +426,130 @@ func testStory(a *archived) {
 		if _, err := a.Story(a.t.Context(), id); !errors.Is(err, gate.ErrNoRow) {
 			a.t.Errorf("story of %d: error is %v, should be %v", id, err, gate.ErrNoRow)
 		}
+	}
+}
+
+// landings gives the merges that a filter lets through.
+func (a *archived) landings(f gate.LandingFilter) []gate.Landed {
+	a.t.Helper()
+	var all []gate.Landed
+	for l, err := range a.Landings(a.t.Context(), f) {
+		if err != nil {
+			a.t.Fatalf("landings %+v: %v", f, err)
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// merges compares the numbers of the merge requests that a filter lets through.
+func (a *archived) merges(what string, f gate.LandingFilter, want ...int64) {
+	a.t.Helper()
+	var got []int64
+	for _, l := range a.landings(f) {
+		got = append(got, l.Ref.Number)
+	}
+	equal(a.t, what, got, want)
+}
+
+// merged has the latest request's merge request merged.
+func merged(mr *gate.MergeRequest) {
+	s := mr.Snapshot
+	s.State, s.MergeCommit, s.MergedBy, s.MergedAt = gate.ForgeMerged, "beefcafe01", gate.User{ID: 12, Username: "erin", Name: "Erin"}, mr.Now
+	mr.Landing = &gate.Landing{At: mr.Now, Rule: "production"}
+}
+
+func testLanded(a *archived) {
+	at := time.Now().UTC()
+	approved := func(mr *gate.MergeRequest, r *gate.Request) {
+		merged(mr)
+		r.Head, r.Target, r.State = "c0ffee", "main", gate.MergedHere
+		e := enter(mr, "decided")
+		e.Request = r.ID
+		r.Decisions = []*gate.Decision{
+			{Person: "ou_alice", Name: "Alice", Verdict: gate.Approve, Via: "card", At: mr.Now, Entry: e},
+			{Person: "ou_erin", Name: "Erin", Verdict: gate.Approve, Via: "card", At: mr.Now, Void: true},
+			{Person: "operator:root@build", Name: "root@build", Verdict: gate.Approve, Via: "operator", At: mr.Now},
+		}
+	}
+	a.request(7, nil)
+	a.request(7, approved)
+	want := gate.Landed{
+		Landing: gate.Landing{At: at, Rule: "production"}, Ref: *byRef(7).Ref,
+		Path: "payments/api", URL: "https://gitlab.example.com/payments/api/-/merge_requests/7", Title: "Add retries",
+		Author: gate.User{ID: 11, Username: "bob", Name: "Bob"}, Head: "c0ffee", Target: "main", Commit: "beefcafe01",
+		By: gate.User{ID: 12, Username: "erin", Name: "Erin"}, Request: 2,
+	}
+	got := a.landings(gate.LandingFilter{})
+	if len(got) != 1 {
+		a.t.Fatalf("%d merges, want 1", len(got))
+	}
+	given := got[0].Approved
+	got[0].Approved = nil
+	equal(a.t, "the merge", got[0], want)
+	if len(given) != 2 || given[0].Name != "Alice" || given[0].Entry == nil || given[0].Entry.Number != 3 || given[0].Entry.Hash == "" || given[1].Via != "operator" {
+		a.t.Errorf("approved by %+v", given)
+	}
+
+	time.Sleep(time.Hour)
+	a.request(8, func(mr *gate.MergeRequest, r *gate.Request) {
+		approved(mr, r)
+		r.State, r.Cause = gate.Withdrawn, gate.CauseMerged
+		mr.Landing.Around, mr.Landing.Entry = gate.BypassCommit, enter(mr, "bypassed")
+	})
+	time.Sleep(time.Hour)
+	a.change(byRef(9), func(mr *gate.MergeRequest) { // nobody was ever asked
+		mr.Snapshot = &gate.Snapshot{Path: "payments/api", Title: "Unasked", Head: "c0ffee", Target: "main"}
+		merged(mr)
+		mr.Landing.Around, mr.Landing.Entry = gate.BypassUnasked, enter(mr, "bypassed")
+	})
+	got = a.landings(gate.LandingFilter{})
+	if len(got) != 3 {
+		a.t.Fatalf("%d merges, want 3", len(got))
+	}
+	for i, want := range []struct {
+		around  gate.Bypass
+		request int64
+	}{{gate.BypassUnasked, 0}, {gate.BypassCommit, 3}} {
+		l := got[i]
+		if l.Around != want.around || l.Request != want.request || l.Entry == nil || l.Entry.Number == 0 || l.Entry.Hash == "" || len(l.Approved) > 0 {
+			a.t.Errorf("around the gate: %+v", l)
+		}
+	}
+	if n, err := a.Bypasses(a.t.Context()); n != 2 || err != nil {
+		a.t.Errorf("%d merges around the gate, %v; want 2", n, err)
+	}
+}
+
+func testLandings(a *archived) {
+	for n, path := range []string{"payments/api", "payments/web", "payments-old/api", "Payments/API"} { // 3h, 2h, 1h and 0h old
+		a.request(int64(n+1), func(mr *gate.MergeRequest, _ *gate.Request) { mr.Snapshot.Path = path; merged(mr) })
+		if n < 3 {
+			time.Sleep(time.Hour)
+		}
+	}
+	a.request(5, nil) // not merged
+	a.merges("all", gate.LandingFilter{}, 4, 3, 2, 1)
+	a.merges("two", gate.LandingFilter{Limit: 2}, 4, 3)
+	a.merges("since an hour", gate.LandingFilter{Since: time.Hour}, 4, 3)
+	a.merges("older", gate.LandingFilter{Older: 90 * time.Minute}, 2, 1)
+	a.merges("between", gate.LandingFilter{Since: 150 * time.Minute, Older: 30 * time.Minute}, 3, 2)
+	a.merges("of a project", gate.LandingFilter{Project: "payments/API"}, 4, 1)
+	a.merges("of a group", gate.LandingFilter{Project: "payments/*", Limit: 2}, 4, 2)
+	a.merges("by ID", gate.LandingFilter{Project: "47778247", Since: time.Hour}, 4, 3)
+	a.merges("by another ID", gate.LandingFilter{Project: "5"})
+	const many = 450 // more than a page of any size that is likely
+	for n := range int64(many) {
+		a.request(n+10, func(mr *gate.MergeRequest, _ *gate.Request) { merged(mr) })
+	}
+	if got := len(a.landings(gate.LandingFilter{})); got != many+4 {
+		a.t.Errorf("%d merges, want %d", got, many+4)
+	}
+	for l, err := range a.Landings(a.t.Context(), gate.LandingFilter{}) {
+		if err != nil || l.Ref.Number != many+9 {
+			a.t.Errorf("the newest is %+v, %v", l, err)
+		}
+		break // nobody has to take them all
 	}
 }
 
