@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,7 +130,8 @@ func TestMergedAroundTheGateIsSaidLoggedAndCounted(t *testing.T) {
 			}
 			w.webhook(l, mr.IID, "merge")
 			w.never("something was done about it, or it was told twice", func() bool {
-				return len(w.writes()) > 0 || len(w.mr(mr.IID).ApprovedBy) > 1 || !c.asked && len(w.feishu.Messages()) > 0
+				did := slices.ContainsFunc(w.writes(), func(call string) bool { return !strings.Contains(call, "/notes/") }) // a note there was says so
+				return did || len(w.mr(mr.IID).ApprovedBy) > 1 || !c.asked && len(w.feishu.Messages()) > 0
 			})
 			entries := w.log("bypassed")
 			if len(entries) != 1 {
