@@ -141,6 +141,53 @@ func TestEveryAnswerOfGitLabHasItsWords(t *testing.T) {
 	}
 }
 
+// What no detailed_merge_status names.
+func TestRefusalsHaveTheirOwnWords(t *testing.T) {
+	t.Parallel()
+	role := func(level int) func(p *gitlabsim.Project) {
+		return func(p *gitlabsim.Project) { p.BotAccess = level }
+	}
+	for name, c := range map[string]struct {
+		refuse, mend func(w *world)
+		title, says  string
+	}{
+		"may not merge": {
+			func(w *world) {
+				w.gitlab.ChangeProject(project, func(p *gitlabsim.Project) { p.MergeAccess = gitlabsim.NoOne })
+			},
+			func(w *world) {
+				w.gitlab.ChangeProject(project, func(p *gitlabsim.Project) { p.MergeAccess = gitlabsim.Developer })
+			},
+			"Needs an administrator ·", "bot mrgate-bot may not merge into main; an administrator must allow it in Protected branches",
+		},
+		"may not approve": {
+			func(w *world) { w.gitlab.ChangeProject(project, role(gitlabsim.Reporter)) },
+			func(w *world) { w.gitlab.ChangeProject(project, role(gitlabsim.Maintainer)) },
+			"Needs an administrator ·", "bot may not approve this merge request: its role is too low, or it has commits in it; an administrator must fix that",
+		},
+		"a merge that fails": {
+			func(w *world) { w.gitlab.FailNextMerge(project, 1, "pre-receive hook declined") },
+			func(*world) {},
+			"Approved, but blocked ·", "GitLab: pre-receive hook declined. Bob Chen (@bob) or an administrator has to fix that",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, ready())
+			l := w.start()
+			mr := w.begin(l, w.alice, w.carol)
+			c.refuse(w)
+			w.click(l, w.alice, "approve", "")
+			card := w.untilReads(w.alice, mr.IID, c.title, c.says)
+			w.untilReads(w.carol, mr.IID, c.title, c.says, "Retry")
+			w.untilReads(w.bob, mr.IID, c.title, c.says, "Retry")
+			c.mend(w)
+			says(t, new(w.pressOn(l, w.alice, card, "Retry")), "info", "Retrying")
+			w.ended("Merged ·", "merged into main", w.alice, w.carol)
+		})
+	}
+}
+
 // Whoever may not retry is told so.
 func TestRetryByAnOutsider(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -342,6 +343,18 @@ func TestEveryAnswerHasItsClassAndItsSentence(t *testing.T) {
 		block := words.Block{Reason: a.status, Target: "main", Author: "Bob"}
 		if zh, en := words.For("zh").Blocked(block), words.For("en").Blocked(block); zh != a.zh || en != a.en {
 			t.Errorf("%s:\n%s\n%s", a.status, zh, en)
+		}
+	}
+}
+
+func TestEveryAnswerIsDescribed(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "answers.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range answers() {
+		if row := fmt.Sprintf("\n| `%s` | %s | ", a.status, a.class); a.status != "moon_phase" && !strings.Contains(string(doc), row) {
+			t.Errorf("docs/answers.md has no row%s", row)
 		}
 	}
 }

@@ -199,28 +199,3 @@ func TestGetFromOtherServers(t *testing.T) {
 		t.Errorf("an unknown state: %v", err)
 	}
 }
-
-// Every value that GitLab documents, and what nobody has heard of.
-func TestMergeClasses(t *testing.T) {
-	s := newSim(t)
-	s.project()
-	ref, _ := s.open(gitlabsim.MergeRequest{})
-	for status, want := range map[string]gate.MergeClass{
-		"mergeable": gate.MergeGo, "can_be_merged": gate.MergeGo,
-		"preparing": gate.MergeSoon, "checking": gate.MergeSoon, "unchecked": gate.MergeSoon, "approvals_syncing": gate.MergeSoon,
-		"ci_still_running": gate.MergeCI,
-		"ci_must_pass":     gate.MergeBlocked, "status_checks_must_pass": gate.MergeBlocked, "merge_time": gate.MergeBlocked,
-		"security_policy_violations": gate.MergeBlocked, "merge_request_blocked": gate.MergeBlocked, "commits_status": gate.MergeBlocked,
-		"conflict": gate.MergeBlocked, "need_rebase": gate.MergeBlocked, "discussions_not_resolved": gate.MergeBlocked,
-		"draft_status": gate.MergeBlocked, "not_approved": gate.MergeBlocked, "requested_changes": gate.MergeBlocked,
-		"jira_association_missing": gate.MergeBlocked, "locked_paths": gate.MergeBlocked, "locked_lfs_files": gate.MergeBlocked,
-		"security_policy_pipeline_check": gate.MergeBlocked,
-		"not_open":                       gate.MergeSoon, "title_regex": gate.MergeBlocked, "moon_phase": gate.MergeBlocked,
-	} {
-		s.SetBlocker(7, 1, status)
-		got, err := s.forge.Get(t.Context(), ref)
-		if err != nil || got.Merging != (gate.Mergeability{Class: want, Reason: status}) {
-			t.Errorf("%s: %+v, %v", status, got.Merging, err)
-		}
-	}
-}
