@@ -33,9 +33,9 @@ database) and hash, which covers the entry and the hash before it.
 
 With --verify it prints no entries but checks them all: that each follows on from
 the one before by its hash, that none is missing between them or at the end, and that
-requests, their states, decisions (and whether they count) and policies in the
-database are those that the log tells of; messages, people and what is still to be
-done are not compared. Anything that is not as mrgate wrote it is named, and the
+requests, their states, decisions (and whether they count), merges around mrgate and
+policies in the database are those that the log tells of; messages, people and what is
+still to be done are not compared. Anything that is not as mrgate wrote it is named, and the
 exit code is 1; so it is where the log is empty.
 
 Whoever can write the whole file can write all of it anew, with hashes that fit.

@@ -71,6 +71,9 @@ func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence
 		return mr.pressAgain(r, m, c, evidence, w)
 	}
 	if r != cur {
+		if !cur.isApprover(c.By.ID) {
+			return Answer{Kind: AnswerInfo, Text: w.ToastSuperseded(), Why: RefusedSuperseded} // and nothing is written
+		}
 		if r.Head == cur.Head && r.Target == cur.Target && r.State != Superseded {
 			return mr.answer(r, m, w, AnswerInfo, w.ToastNewer()).because(RefusedNewer)
 		}

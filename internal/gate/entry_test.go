@@ -351,3 +351,43 @@ func TestApprovalThatNoLongerCountsIsLogged(t *testing.T) {
 		}
 	})
 }
+
+func TestOutsiderOnAnOutdatedCardCostsAnEntryAMinute(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		g := b.start()
+		defer b.stop(g)
+		ref := b.opened(g)
+		b.forge.SetConflict(ref, true)
+		b.click(g, b.alice, gate.ActionApprove, "")
+		wait(3 * time.Second)
+		old := b.cards(b.alice)[0]
+		b.forge.Push(ref)
+		b.look(g, ref)
+		wait(3 * time.Second)
+		var rows []string
+		for range 10 {
+			a := g.Click(context.Background(), old.Click(gate.ActionApprove, b.dave, ""))
+			if a.Kind != gate.AnswerInfo || a.Card != nil {
+				t.Errorf("answer %+v", a)
+			}
+			mr, err := g.store.Peek(context.Background(), gate.By{Message: old.Card.Key})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mr.Now = time.Time{}
+			now, err := json.Marshal(mr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows = append(rows, string(now))
+			wait(2 * time.Second)
+		}
+		if slices.Sort(rows); rows[0] != rows[len(rows)-1] {
+			t.Errorf("clicks of somebody who may not decide changed the row:\n%s", strings.Join(rows, "\n"))
+		}
+		all := logged[gate.ClickData](b, g, gate.EntryClick)
+		if len(all) != 1 || all[0].Why != gate.RefusedSuperseded || all[0].Person.ID != b.dave.ID {
+			t.Errorf("entries: %+v", all)
+		}
+	})
+}

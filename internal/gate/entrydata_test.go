@@ -63,19 +63,19 @@ func TestEntriesAreDocumented(t *testing.T) {
 	for kind := range sections {
 		t.Errorf("docs/log.md has a section %q, and there is no such kind", kind)
 	}
-	for _, value := range []string{
-		string(BecameRefused), string(BecameChecking), string(BecameAdopted), string(BecameRetry),
-		string(RefusedOutsider), string(RefusedAuthor), string(RefusedCommitter), string(RefusedUnsure), string(RefusedAgain), string(RefusedLate),
-		string(RefusedExpired), string(RefusedSuperseded), string(RefusedWithdrawn), string(RefusedNoRule), string(RefusedReason),
-		string(RefusedCard), string(RefusedCrowd), string(RefusedDryRun), string(RefusedNeedless), string(RefusedOther),
-		string(MessageSent), string(MessageChanged), string(MessageAnswered), string(MessageLetGo),
-		AnswerDone, AnswerGivenUp, AnswerRefused, AnswerMoved, AnswerGone, AnswerWait, AnswerNone,
-		string(Merged), string(Scheduled), string(Computing), string(Blocked), string(Moved),
-		string(BypassUnasked), string(BypassUndecided), string(BypassRejected), string(BypassExpired), string(BypassCommit), string(BypassTarget),
-		string(BypassEarly), string(BypassDryRun),
-	} {
-		if !strings.Contains(string(page), "`"+value+"`") {
-			t.Errorf("docs/log.md does not have the value %q", value)
+	for _, file := range []string{"entrydata.go", "landing.go", "forge.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := regexp.MustCompile(`(?m)^\t\w+(?: +(?:Became|Refusal|MessageDid|Bypass|MergeStatus))? += "(.*?)"`).FindAllStringSubmatch(string(source), -1)
+		for _, m := range values {
+			if !strings.Contains(string(page), "`"+m[1]+"`") {
+				t.Errorf("docs/log.md does not have the value %q of %s", m[1], file)
+			}
+		}
+		if len(values) < 5 {
+			t.Errorf("%s has only %d values", file, len(values))
 		}
 	}
 }

@@ -218,13 +218,20 @@ type Kept struct {
 	Decisions []Decision // their Entry has the Number
 }
 
-// Story takes what there is of one merge request: its requests, and those entries,
-// in their order, that tell of their opening, decisions, counting and states.
-func (v *Verification) Story(requests []Kept, entries []Entry) {
+// Story takes what there is of one merge request: its requests, its landing (nil:
+// none), and those entries, in their order, that tell of opening, decisions,
+// counting, states and a merge around the gate.
+func (v *Verification) Story(requests []Kept, landing *Landing, entries []Entry) {
 	told := make(map[int64]*recounted)
+	var around *Entry
 	for i := range entries {
+		if entries[i].Kind == EntryBypassed {
+			around = &entries[i]
+			continue
+		}
 		v.recount(told, &entries[i])
 	}
+	v.landed(landing, around)
 	for i := range requests {
 		r := &requests[i]
 		delete(v.noted, r.Number)
@@ -241,6 +248,26 @@ func (v *Verification) Story(requests []Kept, entries []Entry) {
 			v.entryFlaw(e.Number, "it tells of request %d, which the database no longer has", e.Request)
 			delete(told, e.Request)
 		}
+	}
+}
+
+// landed holds how the database says that it was merged against the entry that it
+// was merged around the gate; nil: there is none.
+func (v *Verification) landed(l *Landing, e *Entry) {
+	var d BypassedData
+	if e != nil {
+		if err := json.Unmarshal(e.Data, &d); err != nil {
+			v.entryFlaw(e.Number, "what it holds cannot be read: %v", err)
+			return
+		}
+	}
+	switch {
+	case e == nil && l != nil && l.Around != "":
+		v.flaw(Flaw{What: fmt.Sprintf("the database has a merge of %s around mrgate under rule %q, and the log does not tell of it", l.At.Format(time.RFC3339), l.Rule)})
+	case e != nil && (l == nil || l.Around == ""):
+		v.entryFlaw(e.Number, "it tells of a merge around mrgate, which the database does not have as one")
+	case e != nil && (l.Around != d.Why || l.Rule != d.Rule || l.At.UnixMilli() != d.At.UnixMilli() || l.Entry == nil || l.Entry.Number != e.Number):
+		v.entryFlaw(e.Number, "the merge around mrgate that the database has differs from it")
 	}
 }
 

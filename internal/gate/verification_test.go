@@ -124,3 +124,48 @@ func TestOnlyTheChangedEntryIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestMergeAroundTheGateIsHeldAgainstTheLog(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		g := b.start()
+		defer b.stop(g)
+		ref := b.opened(g)
+		b.forge.MergeByHand(ref)
+		b.look(g, ref)
+		wait(2 * time.Second)
+		verify(b, g)
+		var told gate.Entry
+		for e, err := range g.store.Log(context.Background(), gate.LogFilter{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Kind == gate.EntryBypassed {
+				told = e
+			}
+		}
+		landed := row(b, g, ref).Landing
+		if told.Number == 0 || landed == nil || landed.Around == "" {
+			t.Fatalf("entry %+v, landing %+v", told, landed)
+		}
+		through, other := *landed, *landed
+		through.Around, other.Rule = "", "another"
+		for name, c := range map[string]struct {
+			landing *gate.Landing
+			entries []gate.Entry
+			want    string
+		}{
+			"as it was":              {landed, []gate.Entry{told}, ""},
+			"made one through it":    {&through, []gate.Entry{told}, "does not have as one"},
+			"removed":                {nil, []gate.Entry{told}, "does not have as one"},
+			"changed":                {&other, []gate.Entry{told}, "differs from it"},
+			"made up":                {landed, nil, "the log does not tell of it"},
+			"a merge as it ought be": {&through, nil, ""},
+		} {
+			v := gate.NewVerification()
+			v.Story(nil, c.landing, c.entries)
+			if err := v.Err(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v, want %q", name, err, c.want)
+			}
+		}
+	})
+}

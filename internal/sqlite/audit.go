@@ -92,10 +92,11 @@ func (s *session) auditPolicies(ctx context.Context, v *gate.Verification) error
 // merge request after the other. Each part comes in its index's order, so SQLite
 // merges the three and sorts nothing.
 func (s *session) auditStories(ctx context.Context, v *gate.Verification) error {
-	const request, decision, entry = 1, 2, 3
+	const request, decision, landing, entry = 1, 2, 3, 4
 	var (
 		current  int64
 		requests []gate.Kept
+		landed   *gate.Landing
 		entries  []gate.Entry
 	)
 	err := s.each(ctx, `
@@ -106,8 +107,11 @@ func (s *session) auditStories(ctx context.Context, v *gate.Verification) error 
 				decision.person, decision.name, decision.via, COALESCE(decision.at, 0), decision.void
 			FROM request CROSS JOIN decision ON decision.request = request.id
 		UNION ALL
-		SELECT merge_request, 3, number, COALESCE(request, 0), kind, data, hash, '', '', '', at, 0
-			FROM log WHERE merge_request IS NOT NULL AND kind IN ('opened', 'decided', 'counts', 'state')
+		SELECT merge_request, 3, COALESCE(entry, 0), 0, around, rule, '', '', '', '', COALESCE(at, 0), 0
+			FROM landing
+		UNION ALL
+		SELECT merge_request, 4, number, COALESCE(request, 0), kind, data, hash, '', '', '', at, 0
+			FROM log WHERE merge_request IS NOT NULL AND kind IN ('opened', 'decided', 'counts', 'state', 'bypassed')
 		ORDER BY 1, 2, 3`,
 		func(rows *sql.Rows) error {
 			var (
@@ -120,8 +124,8 @@ func (s *session) auditStories(ctx context.Context, v *gate.Verification) error 
 				return err
 			}
 			if of != current {
-				v.Story(requests, entries)
-				current, requests, entries = of, nil, nil
+				v.Story(requests, landed, entries)
+				current, requests, landed, entries = of, nil, nil, nil
 			}
 			switch part {
 			case request:
@@ -135,12 +139,14 @@ func (s *session) auditStories(ctx context.Context, v *gate.Verification) error 
 					Person: person, Name: name, Verdict: gate.Verdict(kind), Reason: data, Via: via, Shown: hash, Void: flag,
 					At: time.UnixMilli(at).UTC(), Entry: &gate.Entry{Number: number},
 				})
+			case landing:
+				landed = &gate.Landing{At: time.UnixMilli(at).UTC(), Around: gate.Bypass(kind), Rule: data, Entry: &gate.Entry{Number: number}}
 			case entry:
 				entries = append(entries, gate.Entry{Number: number, Request: about, Kind: gate.EntryKind(kind), Data: []byte(data)})
 			}
 			return nil
 		})
-	v.Story(requests, entries)
+	v.Story(requests, landed, entries)
 	return err
 }
 
