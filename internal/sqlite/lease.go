@@ -28,7 +28,8 @@ func (s *Store) Claim(ctx context.Context, token string, n int, d time.Duration)
 	}
 	var claimed []*gate.MergeRequest
 	var unread []error
-	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	// Urgent: somebody may wait for what is due first.
+	err := s.write(ctx, true, func(ctx context.Context, tx *transaction) error {
 		claimed, unread = nil, nil
 		due, err := tx.rows(ctx, `
 			SELECT id FROM merge_request WHERE due_at <= ?1 ORDER BY due_at, id LIMIT ?2`,
@@ -67,7 +68,7 @@ func (s *Store) ClaimRow(ctx context.Context, by gate.By, token string, d time.D
 		return nil, errors.New("claim: no token")
 	}
 	var claimed *gate.MergeRequest
-	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	err := s.write(ctx, true, func(ctx context.Context, tx *transaction) error {
 		a, err := tx.load(ctx, by, tx.now)
 		if err != nil {
 			return err

@@ -51,7 +51,7 @@ func (s *Store) Learn(ctx context.Context, people map[policy.Identity]gate.Perso
 	if len(people) == 0 {
 		return nil
 	}
-	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	err := s.write(ctx, false, func(ctx context.Context, tx *transaction) error {
 		expires := tx.now.Add(keep).UnixMilli()
 		for id, p := range people {
 			if err := tx.write(ctx, `

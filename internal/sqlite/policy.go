@@ -23,7 +23,7 @@ const lookNow = `UPDATE merge_request SET
 // [gate.Store]. The log tells of another policy.
 func (s *Store) Policy(ctx context.Context, hash, text string, dry bool) error {
 	mode, _ := flag{&dry}.store() // never fails
-	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	err := s.write(ctx, true, func(ctx context.Context, tx *transaction) error {
 		newest, err := tx.rows(ctx, newestPolicy)
 		if err != nil {
 			return err

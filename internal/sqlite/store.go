@@ -246,11 +246,11 @@ func (s *Store) Close() error {
 }
 
 // write has do run by the writer, see [writer.submit].
-func (s *Store) write(ctx context.Context, do func(context.Context, *transaction) error) error {
+func (s *Store) write(ctx context.Context, urgent bool, do func(context.Context, *transaction) error) error {
 	if s.writer == nil {
 		return ErrReadOnly
 	}
-	return s.writer.submit(ctx, do)
+	return s.writer.submit(ctx, urgent, do)
 }
 
 // read runs f on a connection that only reads. The context ends the wait for
@@ -278,7 +278,8 @@ func (s *Store) read(ctx context.Context, f func(context.Context, *session) erro
 // it, unless f leaves it as it is. f must return: it runs in the goroutine on
 // which all changes wait.
 func (s *Store) Change(ctx context.Context, by gate.By, f func(mr *gate.MergeRequest) error) error {
-	return s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	// Who has no lease is no worker: a person or the forge waits for the answer.
+	return s.write(ctx, by.Lease == nil, func(ctx context.Context, tx *transaction) error {
 		a, err := tx.load(ctx, by, tx.now)
 		if errors.Is(err, gate.ErrNoRow) && by.Ref != nil {
 			a, err = tx.create(ctx, *by.Ref)

@@ -403,8 +403,53 @@ func TestChangesThatWaitAreCommittedTogether(t *testing.T) {
 		synctest.Wait()
 		close(release)
 		all.Wait()
-		if n.Load() != 2 {
-			t.Errorf("101 changes took %d commits, should be 2", n.Load())
+		if n.Load() != 1 {
+			t.Errorf("101 changes took %d commits, should be 1", n.Load())
+		}
+	})
+}
+
+func TestWhoWaitsForAnAnswerGoesBeforeWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, newPath(t))
+		n := commits(t, s)
+		var all sync.WaitGroup
+		release := make(chan struct{})
+		done, beside := 0, 0 // changes of workers; those of them that were committed with the clicks
+		worker := func(ctx context.Context, tx *transaction) error {
+			done++
+			if n.Load() == 0 {
+				beside++
+			}
+			return tx.write(ctx, `INSERT INTO meta (key, value) VALUES (?1, '')`, fmt.Sprint("worker ", done))
+		}
+		all.Go(func() {
+			change(t, s, byRef(0), func(mr *gate.MergeRequest) error { <-release; return wake(mr) })
+		})
+		synctest.Wait()
+		for range 100 {
+			all.Go(func() {
+				if err := s.write(t.Context(), false, worker); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		for i := range int64(3) {
+			all.Go(func() {
+				change(t, s, byRef(i+1), func(mr *gate.MergeRequest) error {
+					if done > 0 {
+						t.Errorf("%d changes of workers came before a click", done)
+					}
+					return wake(mr)
+				})
+			})
+		}
+		synctest.Wait()
+		close(release)
+		all.Wait()
+		if done != 100 || beside > besideUrgent || n.Load() != 2 {
+			t.Errorf("%d changes of workers, %d of them beside the clicks, %d commits", done, beside, n.Load())
 		}
 	})
 }
@@ -445,7 +490,7 @@ func TestLostTransaction(t *testing.T) {
 		synctest.Wait()
 		lost := errors.New("lost")
 		go func() {
-			errs <- s.write(t.Context(), func(ctx context.Context, tx *transaction) error {
+			errs <- s.write(t.Context(), true, func(ctx context.Context, tx *transaction) error {
 				err := tx.exec(ctx, `ROLLBACK`)
 				return errors.Join(lost, err)
 			})

@@ -30,7 +30,7 @@ func (s *Store) Mark(ctx context.Context, list string) (mark gate.Mark, err erro
 
 // SetMark stores to in the place of from; false: something else stands there.
 func (s *Store) SetMark(ctx context.Context, list string, from, to gate.Mark) (set bool, err error) {
-	err = s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	err = s.write(ctx, false, func(ctx context.Context, tx *transaction) error {
 		var now gate.Mark
 		found, err := tx.rows(ctx, `SELECT value FROM meta WHERE key = ?1`, markOf(list))
 		if err != nil {

@@ -14,6 +14,10 @@ import (
 // fsync hardly counts, few enough that the first of them does not wait long.
 const batchSize = 128
 
+// besideUrgent is how many changes that are not urgent are committed together
+// with one that is: somebody waits for that.
+const besideUrgent = 4
+
 // job is a change that waits for the writer.
 type job struct {
 	do func(ctx context.Context, tx *transaction) error
@@ -27,7 +31,8 @@ type job struct {
 type writer struct {
 	session *session
 	now     func() time.Time
-	queue   chan *job
+	urgent  chan *job     // of somebody who waits: a click, a webhook
+	queue   chan *job     // of workers
 	closing chan struct{} // closed: take no more
 	ended   chan struct{} // closed: run has returned
 }
@@ -35,6 +40,7 @@ type writer struct {
 func newWriter(s *session, now func() time.Time) *writer {
 	return &writer{
 		session: s, now: now,
+		urgent:  make(chan *job, batchSize),
 		queue:   make(chan *job, batchSize),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
@@ -44,7 +50,7 @@ func newWriter(s *session, now func() time.Time) *writer {
 // submit has do run and committed, and says what became of it. An error means
 // that nothing of it was written. A context that ends before do was begun takes
 // it back; after that it is waited for.
-func (w *writer) submit(ctx context.Context, do func(context.Context, *transaction) error) error {
+func (w *writer) submit(ctx context.Context, urgent bool, do func(context.Context, *transaction) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -54,8 +60,12 @@ func (w *writer) submit(ctx context.Context, do func(context.Context, *transacti
 	default:
 	}
 	j := &job{do: do, done: make(chan error, 1)}
+	queue := w.queue
+	if urgent {
+		queue = w.urgent
+	}
 	select {
-	case w.queue <- j:
+	case queue <- j:
 	case <-w.closing:
 		return ErrClosed
 	case <-ctx.Done():
@@ -84,89 +94,125 @@ func (w *writer) submit(ctx context.Context, do func(context.Context, *transacti
 	}
 }
 
-// run writes until the writer is closed and the queue is empty. A started batch
+// run writes until the writer is closed and the queues are empty. A started batch
 // is never given up on, so ctx is one that does not end.
 func (w *writer) run(ctx context.Context) {
 	defer close(w.ended)
 	for {
-		var first *job
+		b := &batch{writer: w}
 		select {
-		case first = <-w.queue:
+		case j := <-w.urgent:
+			b.begin(j, true)
+		case j := <-w.queue:
+			b.begin(j, false)
 		case <-w.closing:
-			select {
-			case first = <-w.queue:
-			default:
+			if b.next() == nil {
 				return
 			}
 		}
-		w.batch(ctx, w.gather(first))
+		if len(b.jobs) > 0 {
+			b.run(ctx)
+		}
 	}
 }
 
-// gather begins first and whatever else waits.
-func (w *writer) gather(first *job) []*job {
-	// Those who were just answered are about to come back: let them, or every
-	// second batch would hold one change.
-	runtime.Gosched()
-	var jobs []*job
-	begin := func(j *job) {
-		if j.taken.CompareAndSwap(false, true) {
-			jobs = append(jobs, j)
-		}
+// batch is what is committed together. Jobs join it for as long as it goes on: one
+// that is urgent is next, and then the batch soon ends.
+type batch struct {
+	*writer
+	jobs    []*job // begun, in their order
+	results []error
+	rushed  bool // an urgent one is among them
+	others  int  // those that are not urgent
+}
+
+// begin begins a job, unless its caller has given up on it.
+func (b *batch) begin(j *job, urgent bool) bool {
+	if !j.taken.CompareAndSwap(false, true) {
+		return false
 	}
-	begin(first)
-	for len(jobs) < batchSize {
+	b.jobs, b.results = append(b.jobs, j), append(b.results, nil)
+	if urgent {
+		b.rushed = true
+	} else {
+		b.others++
+	}
+	return true
+}
+
+// next begins the next job that joins; nil: none does.
+func (b *batch) next() *job {
+	for len(b.jobs) < batchSize {
+		queue := b.queue
+		if b.rushed && b.others >= besideUrgent {
+			queue = nil
+		}
+		var j *job
+		var urgent bool
 		select {
-		case j := <-w.queue:
-			begin(j)
+		case j = <-b.urgent:
+			urgent = true
 		default:
-			return jobs
+			select {
+			case j = <-queue:
+			default:
+				return nil
+			}
+		}
+		if b.begin(j, urgent) {
+			return j
 		}
 	}
-	return jobs
+	return nil
 }
 
-// batch runs and commits the jobs, and then answers them.
-func (w *writer) batch(ctx context.Context, jobs []*job) {
-	if len(jobs) == 0 {
-		return
-	}
-	results := make([]error, len(jobs))
-	broken := w.transact(ctx, jobs, results)
-	for i, j := range jobs {
-		if results[i] == nil && broken != nil {
-			results[i] = fmt.Errorf("not written: %w", broken)
+// run runs and commits the jobs, and then answers them.
+func (b *batch) run(ctx context.Context) {
+	broken := b.transact(ctx)
+	if broken != nil {
+		// What keeps this from being written keeps all who wait: they need not
+		// find that out one after the other.
+		b.rushed = false
+		for b.next() != nil {
 		}
-		j.done <- results[i]
+	}
+	for i, j := range b.jobs {
+		if b.results[i] == nil && broken != nil {
+			b.results[i] = fmt.Errorf("not written: %w", broken)
+		}
+		j.done <- b.results[i]
 	}
 }
 
 // transact runs the jobs in one transaction and notes in results which of them
 // failed alone. An error means that nothing was written at all.
-func (w *writer) transact(ctx context.Context, jobs []*job, results []error) (err error) {
+func (b *batch) transact(ctx context.Context) (err error) {
 	// IMMEDIATE takes the lock at once. A transaction that begins by reading
 	// would fail, without waiting, when another process has written meanwhile.
-	if err := w.session.exec(ctx, `BEGIN IMMEDIATE`); err != nil {
+	if err := b.session.exec(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	end := `ROLLBACK`
 	defer func() {
 		// It fails if SQLite has ended the transaction by itself, and then the
 		// reason is known.
-		if e := w.session.exec(ctx, end); e != nil && err == nil {
+		if e := b.session.exec(ctx, end); e != nil && err == nil {
 			err = fmt.Errorf("%s: %w", end, e)
 			if end == `COMMIT` {
-				_ = w.session.exec(ctx, `ROLLBACK`)
+				_ = b.session.exec(ctx, `ROLLBACK`)
 			}
 		}
 	}()
-	tx := &transaction{session: w.session, now: w.now().UTC().Truncate(time.Millisecond)}
-	for i, j := range jobs {
-		failed, err := tx.run(ctx, j.do)
+	// Those who were just answered are about to come back: let them, or every
+	// second batch would hold one change.
+	runtime.Gosched()
+	tx := &transaction{session: b.session, now: b.now().UTC().Truncate(time.Millisecond)}
+	for i := 0; i < len(b.jobs) || b.next() != nil; i++ {
+		failed, err := tx.run(ctx, b.jobs[i].do)
 		if err != nil {
 			return err
 		}
-		results[i] = failed
+		b.results[i] = failed
 	}
 	if tx.appended {
 		if err := tx.saveHead(ctx); err != nil {
