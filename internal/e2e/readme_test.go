@@ -7,10 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/goccy/go-yaml"
-
-	"mrgate/internal/gitlabsim"
 )
 
 // shellLines are the commands of a page's sh blocks.
@@ -75,34 +71,4 @@ func words(line string) []string {
 		list = append(list, m[1]+m[2]+m[3])
 	}
 	return list
-}
-
-func TestExampleJobAsks(t *testing.T) {
-	text, err := os.ReadFile("../../.gitlab-ci.example.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Job struct {
-			Rules  []struct{ If string }
-			Script []string
-			Image  struct{ Entrypoint []string }
-		} `yaml:"mrgate"`
-	}
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	job := file.Job
-	if len(job.Rules) != 1 || job.Rules[0].If != `$CI_PIPELINE_SOURCE == "merge_request_event"` || len(job.Script) != 1 || !slices.Equal(job.Image.Entrypoint, []string{""}) {
-		t.Fatalf("the job is %+v", job)
-	}
-	w := newWorld(t)
-	mr := w.open(func(m *gitlabsim.MergeRequest) { m.Title = `$(touch /tmp/x) "quoted" 'and' more` })
-	r := w.run(w.pipeline(mr, "detached"), words(job.Script[0])[1:]...)
-	if r.code != 0 || len(w.cards(w.alice)) != 1 || len(w.cards(w.carol)) != 1 {
-		t.Errorf("%s: %+v", job.Script[0], r)
-	}
-	if got := w.reads(w.alice); !strings.Contains(got, mr.Title) {
-		t.Errorf("Alice reads:\n%s", got)
-	}
 }
