@@ -282,7 +282,8 @@ func (c *Connection) read(raw *larkevent.EventReq) (m message, why string) {
 	if why != "" {
 		return m, why
 	}
-	return c.newStyle(tree)
+	m, why = c.newStyle(tree)
+	return m.by("long connection"), why
 }
 
 func (c *Connection) begin() {

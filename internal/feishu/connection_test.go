@@ -160,7 +160,7 @@ func TestConnectionAnswersClicksAsTheCallbackDoes(t *testing.T) {
 	}
 	got := c.taken()[0]
 	if got.Key != aCard("k"+alice).Key || got.Action != gate.ActionApprove || got.By.ID != alice || got.Text != "good  work" ||
-		got.Ref == nil || got.Ref.Data != message || got.Chat != c.Messages()[0].ChatID {
+		got.Ref == nil || got.Ref.Data != message || got.Chat != c.Messages()[0].ChatID || got.Way != "long connection" || got.Event == "" {
 		t.Errorf("click %+v", got)
 	}
 	if m := c.Messages()[0]; len(m.History) != 2 || !strings.Contains(m.Card, "Approved, merging") || len(m.Mentions) > 0 {

@@ -225,6 +225,7 @@ func TestWhatIsAccepted(t *testing.T) {
 		}), nowhere},
 	} {
 		t.Run(body.name, func(t *testing.T) {
+			ways := map[string]string{"new": "new-style callback", "encrypted": "encrypted callback", "old": "old-style callback"}
 			for _, mode := range modes {
 				l := newListenerWith(t, mode.cfg)
 				status, answer := body.send(t, l)
@@ -232,6 +233,8 @@ func TestWhatIsAccepted(t *testing.T) {
 				if letIn(mode.name, body.in) {
 					if status != http.StatusOK || !isChallenge && len(l.clicks) != 1 {
 						t.Errorf("mode %s: HTTP %d %s, %d clicks; log: %s", mode.name, status, answer, len(l.clicks), l.log)
+					} else if kind, _, _ := strings.Cut(body.name, ","); !isChallenge && l.clicks[0].Way != ways[kind] {
+						t.Errorf("mode %s: the way in is told as %q", mode.name, l.clicks[0].Way)
 					}
 				} else if status != http.StatusUnauthorized || answer != refusal || len(l.clicks) > 0 {
 					t.Errorf("mode %s: not refused as everybody is: HTTP %d %s, %d clicks", mode.name, status, answer, len(l.clicks))
