@@ -32,7 +32,7 @@ func looks() map[string]string {
 		"goscm-merge_request_subgroup":                             "4861503 group1/group2/group3/grp2repo !1",
 		"goscm-pull_request_close":                                 "", // never asked about, and closed
 		"goscm-pull_request_create":                                "4861503 gitlab-org/hello-world !1",
-		"goscm-pull_request_merge":                                 "",
+		"goscm-pull_request_merge":                                 "4861503 gitlab-org/hello-world !1",
 		"goscm-pull_request_reopen":                                "4861503 gitlab-org/hello-world !1",
 		"goscm-pull_request_review_ready":                          "44067058 dan/meet !3",
 		"goscm-push":                                               "",

@@ -265,8 +265,17 @@ func (w *world) begin(l *listener, asked ...feishusim.User) gitlabsim.MergeReque
 	return mr
 }
 
-// settle forgets the calls so far.
+// settle waits until nothing has been called for a while, and forgets the calls
+// so far.
 func (w *world) settle() {
+	w.t.Helper()
+	calls, since := -1, time.Now()
+	w.eventually("it is quiet", func() bool {
+		if n := len(w.gitlab.Calls()) + len(w.feishu.Calls()); n != calls {
+			calls, since = n, time.Now()
+		}
+		return time.Since(since) > aWhile
+	})
 	w.gitlab.ResetCalls()
 	w.feishu.ResetCalls()
 }

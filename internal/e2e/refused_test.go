@@ -11,9 +11,9 @@ import (
 // refused demands that a click changed nothing, and that its toast says why.
 func (w *world) refused(l *listener, who feishusim.User, message string, c feishusim.ClickOptions, why string) {
 	w.t.Helper()
+	w.settle()
 	before := len(w.feishu.Messages())
 	shown := feishusim.PlainText(w.messageBy(message).Card)
-	w.settle()
 	a := w.postClick(l, w.pressed(who, message, c))
 	says(w.t, a.Toast, "error", why)
 	w.never("a refused click changed a card or sent a message", func() bool {
