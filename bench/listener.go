@@ -149,10 +149,13 @@ func (w *world) idle(ctx context.Context, _ options, s *sheet) error {
 }
 
 // sweeps measures what sweeps cost that find nothing: some time after the last
-// change, since for a while after it a list is read again.
-func (w *world) sweeps(ctx context.Context, _ options, s *sheet) error {
+// change, since for a while after it a list is read again, a thousand a sweep.
+func (w *world) sweeps(ctx context.Context, o options, s *sheet) error {
 	w.ahead.Store(int64(10 * time.Minute))
 	if err := w.restart(ctx, "--sweep", "1s"); err != nil {
+		return err
+	}
+	if _, err := w.listener.share(ctx, time.Duration(o.mergeRequests/1000+5)*time.Second); err != nil {
 		return err
 	}
 	all, single := w.calls.total.Load(), w.calls.single.Load()
