@@ -185,7 +185,11 @@ func (f *facing) size() *Size {
 // time, and stands there only as long as somebody decides by it.
 func (f *facing) facts(c *Card) {
 	if b := f.r.Before; b != nil && f.r.State == Pending {
-		c.Facts = append(c.Facts, words.Plain(f.w.RejectedBefore(b.Name, b.Reason)))
+		name := b.Name
+		if b.Operator {
+			name = f.w.OperatorName(name)
+		}
+		c.Facts = append(c.Facts, words.Plain(f.w.RejectedBefore(name, b.Reason)))
 	}
 	c.Facts = append(c.Facts, f.w.Asks(f.author, f.s.Source, f.r.Target))
 	if f.author == "" && f.mr.starter != "" {
@@ -682,7 +686,11 @@ func (f *facing) result(c *Card) {
 		}
 	case Withdrawn:
 		text = f.withdrawn(text)
-	case Pending, Superseded:
+	case Superseded:
+		if r.rejection() != nil { // a push came before the author was told
+			text = w.ResultSentBack(name, ref, reason)
+		}
+	case Pending:
 	}
 	c.Status = nil
 	if len(f.gave) > 0 {

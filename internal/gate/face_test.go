@@ -178,6 +178,9 @@ func faceCases() []faceCase {
 		}), true},
 		{"pending-lapsed", approvedStory(Pending, func(_ *MergeRequest, r *Request) { r.Decisions[0].Void = true }), false},
 		{"pending-before", func(_ *MergeRequest, r *Request) { r.Before = &Before{Name: "Carol", Reason: "No tests"} }, false},
+		{"pending-before-operator", func(_ *MergeRequest, r *Request) {
+			r.Before = &Before{Name: "root@build", Operator: true, Reason: "Not today"}
+		}, false},
 		{"pending-updated", func(mr *MergeRequest, r *Request) {
 			r.Seq, r.Head, mr.Snapshot.Head, mr.Contents.Head = 2, faceNext, faceNext, faceNext
 		}, false},
@@ -238,6 +241,10 @@ func faceCases() []faceCase {
 			followed(mr, r)
 		}), true},
 		{"superseded-push-alone", endedStory(Superseded, CausePush, func(mr *MergeRequest, _ *Request) { mr.Snapshot.Head = faceNext }), false},
+		{"superseded-after-rejection", func(mr *MergeRequest, r *Request) {
+			rejectedStory(Superseded, policy.OnRejectComment, "No tests")(mr, r)
+			r.Cause, mr.Snapshot.Head = CausePush, faceNext
+		}, false},
 		{"superseded-retarget", endedStory(Superseded, CauseRetarget, func(mr *MergeRequest, _ *Request) { mr.Snapshot.Target = "release/2" }), false},
 		{"superseded-draft", endedStory(Superseded, CauseDraft, nil), false},
 		{"superseded-reopened", endedStory(Superseded, CauseReopened, nil), false},

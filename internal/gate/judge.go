@@ -262,11 +262,15 @@ func (mr *MergeRequest) open(v view) (putOff bool) {
 	return false
 }
 
-// before is what the next request's card has to say of this one.
+// before is what the next request's card has to say of this one; where nobody
+// decided on it, what it had to say itself.
 func (r *Request) before() *Before {
+	if len(r.Decisions) == 0 {
+		return r.Before
+	}
 	for _, d := range slices.Backward(r.Decisions) {
 		if d.Verdict == Reject {
-			return &Before{Name: d.Name, Reason: d.Reason}
+			return &Before{Name: d.Name, Operator: d.Via == viaOperator, Reason: d.Reason}
 		}
 	}
 	return nil

@@ -152,6 +152,13 @@ func (w *work) look(ctx context.Context) error {
 	}
 	w.read, w.well = time.Now(), true
 	s.ReadAt = began
+	if was := w.mr.Snapshot; was != nil && was.Path != s.Path {
+		// Nobody tells of this for each of the project's merge requests.
+		if err := w.g.store.Moved(ctx, ref.Forge, ref.Project, s.Path); err != nil {
+			return err
+		}
+		w.g.nudge(0)
+	}
 	v := w.g.view(&s, ref)
 	if s.State == ForgeMerged && w.mr.Landing == nil {
 		if v.then, err = w.g.covering(ctx, ref, &s); err != nil {

@@ -25,7 +25,7 @@ type Request struct {
 
 	// At opening: what the forge said then, for facts that would grow stale.
 	Pipeline *Pipeline
-	Before   *Before // the request before, if that was rejected
+	Before   *Before // nil: the one before was not rejected
 
 	OpenedAt  time.Time
 	ExpiresAt time.Time
@@ -59,10 +59,12 @@ const (
 	CauseDryRun   Cause = "dry run over"
 )
 
-// Before is what a card says about a request that was rejected before this one.
+// Before is what a card says about a rejection before this request, on which
+// nobody has decided since.
 type Before struct {
-	Name   string `json:"name,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	Name     string `json:"name,omitempty"`
+	Operator bool   `json:"operator,omitempty"`
+	Reason   string `json:"reason,omitempty"`
 }
 
 // Effect is a write to the forge: when it was last tried, and when it was known

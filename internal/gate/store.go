@@ -47,6 +47,11 @@ type Store interface {
 	// decided or ended request that is not settled.
 	Policy(ctx context.Context, hash, text string, dry bool) error
 
+	// Moved notes that a project has this path now: each of its merge requests
+	// that is known by another gets it, in its URL too, and those with a followed
+	// request are made due, with a look.
+	Moved(ctx context.Context, forge string, project int64, path string) error
+
 	// InForce is the hash of the policy that Policy noted last, and whether that
 	// was for a dry run; "": none was.
 	InForce(ctx context.Context) (hash string, dry bool, err error)

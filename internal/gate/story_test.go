@@ -142,6 +142,42 @@ func TestPushBetweenARejectionAndItsClose(t *testing.T) {
 	})
 }
 
+func TestRejectionIsSaidUntilSomebodyDecides(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.policy.Rules[0].OnReject = policy.OnRejectComment
+		g := b.start()
+		defer b.stop(g)
+		ref := b.opened(g)
+		b.click(g, b.carol, gate.ActionReject, "no tests")
+		wait(time.Minute)
+		first := func() string {
+			cards := b.cards(b.alice)
+			return cards[len(cards)-1].Card.Facts[0].String()
+		}
+		for _, again := range []func(){
+			func() { b.forge.Push(ref) },
+			func() { b.forge.Push(ref) },
+			func() { b.forge.CloseByHand(ref); b.look(g, ref); wait(time.Minute); b.forge.Reopen(ref) },
+		} {
+			again()
+			b.look(g, ref)
+			wait(2 * time.Minute)
+			if got := first(); got != "Rejected before by Carol: no tests" || !strings.HasPrefix(b.title(b.alice), "Approval needed") {
+				t.Errorf("Alice reads %q: %q first", b.title(b.alice), got)
+			}
+		}
+		b.forge.SetConflict(ref, true)
+		b.click(g, b.alice, gate.ActionApprove, "")
+		wait(time.Minute)
+		b.forge.Push(ref)
+		b.look(g, ref)
+		wait(2 * time.Minute)
+		if got := first(); strings.Contains(got, "no tests") || !strings.HasPrefix(b.title(b.alice), "Approval needed") {
+			t.Errorf("after an approval Alice reads %q: %q first", b.title(b.alice), got)
+		}
+	})
+}
+
 func statusOf(c gate.Card) string {
 	var lines []string
 	for _, t := range append(c.Facts, c.Status...) {

@@ -635,7 +635,7 @@ func TestPlans(t *testing.T) {
 	_, followedErr := s.Followed(ctx, time.Minute)
 	_, setErr := s.SetMark(ctx, "changed in groups/acme", "", "1")
 	if err := errors.Join(peekErr, claimErr, dueErr, peopleErr, policyErr, markErr, setErr, followedErr,
-		s.Policy(ctx, "rehearsed", "text", true), s.Policy(ctx, "other", "text", false), s.Learn(ctx, map[policy.Identity]gate.Person{id: {}}, time.Hour)); err != nil {
+		s.Policy(ctx, "rehearsed", "text", true), s.Moved(ctx, "gitlab", 1, "other/path"), s.Policy(ctx, "other", "text", false), s.Learn(ctx, map[policy.Identity]gate.Person{id: {}}, time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -658,11 +658,15 @@ func TestPlans(t *testing.T) {
 	}
 	scan := regexp.MustCompile(`SCAN (merge_request|seen|request|later|log|decision|claim|message|person|policy|landing|meta)\b`)
 	for query := range queries {
-		marks := regexp.MustCompile(`\?\d*`).FindAllString(query, -1)
-		if !slices.Contains(marks, "?") { // numbered, some of them twice
-			marks = slices.Compact(slices.Sorted(slices.Values(marks)))
+		marks := 0
+		for i, mark := range regexp.MustCompile(`\?\d*`).FindAllString(query, -1) {
+			number, err := strconv.Atoi(mark[1:]) // some are numbered, some of these twice, or left out
+			if err != nil {
+				number = i + 1
+			}
+			marks = max(marks, number)
 		}
-		args := make([]any, len(marks))
+		args := make([]any, marks)
 		plan, err := s.writer.session.rows(ctx, "EXPLAIN QUERY PLAN "+query, args...)
 		if err != nil {
 			t.Errorf("%s: %v", query, err)

@@ -53,6 +53,7 @@ func Store(t *testing.T, open func(t *testing.T) gate.Store) {
 		{"the next due time is known", testNextDue},
 		{"a new policy wakes who is followed under another", testPolicy},
 		{"the policy of a time is known", testPolicyAt},
+		{"a project that moved has another path everywhere", testMoved},
 		{"a dry run and its end wake whom they concern", testDryRun},
 		{"the mark of a list moves on", testMark},
 		{"what is followed is known", testFollowed},
@@ -732,6 +733,45 @@ func testNextDue(s *tried) {
 	equal(t, "next, while leased", next(), "15s")
 	s.change(byRef(1), func(mr *gate.MergeRequest) { mr.DueAt = gate.DueFirst() })
 	equal(t, "next, with a person waiting", next(), "0s")
+}
+
+func testMoved(s *tried) {
+	t := s.t
+	at := func(number int64, path string, state gate.State) {
+		s.change(byRef(number), func(mr *gate.MergeRequest) {
+			ask(mr).State = state
+			mr.Snapshot = &gate.Snapshot{Path: path, URL: "https://git.example.com/lab/" + path + "/-/merge_requests/1", Title: "<&> 审批"}
+		})
+	}
+	at(1, "payments/api", gate.Pending)
+	at(2, "payments/api", gate.MergedHere)
+	at(3, "Billing/api", gate.Rejected) // but for the case it has moved already
+	at(4, "billing/api", gate.Pending)
+	s.change(byRef(5), func(mr *gate.MergeRequest) { mr.Why = "never read" })
+	elsewhere := gate.Ref{Forge: "gitlab", Project: 5, Number: 1}
+	s.change(gate.By{Ref: &elsewhere}, func(mr *gate.MergeRequest) {
+		ask(mr)
+		mr.Snapshot = &gate.Snapshot{Path: "payments/api", URL: "https://git.example.com/payments/api/-/merge_requests/1"}
+	})
+	if err := s.Moved(t.Context(), "gitlab", byRef(1).Ref.Project, "billing/api"); err != nil {
+		t.Fatalf("moved: %v", err)
+	}
+	now := time.Now().UTC()
+	for number := range int64(4) {
+		mr := s.peek(byRef(number + 1))
+		equal(t, fmt.Sprintf("snapshot of %d", number+1), mr.Snapshot,
+			&gate.Snapshot{Path: "billing/api", URL: "https://git.example.com/lab/billing/api/-/merge_requests/1", Title: "<&> 审批"})
+		due := mr.Wake == 1 && mr.LookAt.Equal(now) && mr.DueAt.Equal(now)
+		if moved := number == 0 || number == 2; due != moved || !moved && mr.Wake != 0 {
+			t.Errorf("merge request %d: wake %d, look at %s, due at %s", number+1, mr.Wake, mr.LookAt, mr.DueAt)
+		}
+	}
+	if mr := s.peek(byRef(5)); mr.Snapshot != nil {
+		t.Errorf("what was never read: %+v", mr.Snapshot)
+	}
+	if mr := s.peek(gate.By{Ref: &elsewhere}); mr.Snapshot.Path != "payments/api" || mr.Wake != 0 {
+		t.Errorf("another project: %+v", mr.Snapshot)
+	}
 }
 
 func testPolicyAt(s *tried) {
