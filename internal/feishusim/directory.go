@@ -138,6 +138,9 @@ func (u *User) idOf(kind string) string {
 // of the app's range or resigned looks the same: an entry without an ID.
 // Source: "通过手机号或邮箱获取用户 ID".
 func (s *Server) lookUp(kind string, body []byte) (any, *refusal) {
+	if refused := s.needs(scopeUserID); refused != nil {
+		return nil, refused
+	}
 	if kind == "" {
 		kind = "open_id"
 	}
@@ -178,9 +181,8 @@ func (s *Server) lookUp(kind string, body []byte) (any, *refusal) {
 // readUser tells about one person; the name needs a scope of its own. Source:
 // "获取单个用户信息".
 func (s *Server) readUser(kind, id string) (any, *refusal) {
-	const scope = "contact:contact.base:readonly"
-	if !s.opts.ContactsReadable && !s.opts.NamesReadable {
-		return nil, scopeMissing(s.opts.AppID, scope)
+	if refused := s.needs(scopeContacts); refused != nil {
+		return nil, refused
 	}
 	if kind == "" {
 		kind = "open_id"
@@ -195,35 +197,8 @@ func (s *Server) readUser(kind, id string) (any, *refusal) {
 		return nil, refuse(41050, "no user authority error")
 	}
 	user := map[string]any{"open_id": u.OpenID, "union_id": u.UnionID}
-	if s.opts.NamesReadable {
+	if s.has(scopeNames) {
 		user["name"] = u.Name
 	}
 	return map[string]any{"user": user}, nil
-}
-
-// readBot needs no scope. Source: "获取机器人信息".
-func (s *Server) readBot() (any, *refusal) {
-	return topLevel{"code": 0, "msg": "ok", "bot": map[string]any{
-		"activate_status": 2, "app_name": s.opts.AppName, "avatar_url": "https://s1-imfile.feishucdn.com/static-resource/v1/bot",
-		"ip_white_list": []string{}, "open_id": s.botID,
-	}}, nil
-}
-
-// scopeMissing names the scope and links to where it is asked for. Source:
-// "如何解决 99991672 错误".
-func scopeMissing(appID, scope string) *refusal {
-	return refuse(99991672, "Access denied. One of the following scopes is required: [%s]", scope).
-		with("log_id", randomHex(17)).
-		with("permission_violations", []map[string]any{{"type": "action_scope_required", "subject": scope}}).
-		with("helps", []map[string]any{{
-			"url":         "https://open.feishu.cn/app/" + appID + "/auth?q=" + scope + "&op_from=openapi",
-			"description": "Learn more about scopes and how to add them: [" + scope + "]",
-		}})
-}
-
-// WithoutScope is the fault of a scope that was never granted, for use with
-// [Server.Inject].
-func (s *Server) WithoutScope(scope string) Fault {
-	a := scopeMissing(s.opts.AppID, scope).answer()
-	return Fault{Status: a.status, Code: 99991672, Body: string(a.body)}
 }

@@ -120,6 +120,9 @@ type posting struct {
 }
 
 func (s *Server) send(idType string, body []byte) (any, *refusal) {
+	if refused := s.mayPost(); refused != nil {
+		return nil, refused
+	}
 	const types = "[open_id,union_id,user_id,email,chat_id]"
 	switch idType {
 	case "":
@@ -144,6 +147,9 @@ func (s *Server) send(idType string, body []byte) (any, *refusal) {
 
 // reply answers a message of the bot's own in the same chat. Source: "回复消息".
 func (s *Server) reply(messageID string, body []byte) (any, *refusal) {
+	if refused := s.mayPost(); refused != nil {
+		return nil, refused
+	}
 	p, refused := readPosting(body)
 	if refused != nil {
 		return nil, refused
@@ -267,6 +273,9 @@ func (s *Server) describe(m *message) map[string]any {
 
 // update is PATCH of a sent card. Source of rules and codes: "更新已发送的消息卡片".
 func (s *Server) update(messageID string, body []byte) (any, *refusal) {
+	if refused := s.mayPost(); refused != nil {
+		return nil, refused
+	}
 	var ask struct {
 		Content string `json:"content"`
 	}

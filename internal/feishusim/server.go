@@ -107,6 +107,15 @@ type Options struct {
 	// contact:user.base:readonly, without which the answer has no name.
 	ContactsReadable bool
 	NamesReadable    bool
+	// Without are scopes that the app lacks, of im:message:send_as_bot and
+	// contact:user.id:readonly, which it otherwise has.
+	Without []string
+
+	// NoBot is an app without the bot ability, or whose version with it was never
+	// published.
+	NoBot bool
+	// BotStatus is the app's, as bot/v3/info calls it; default 2: in use.
+	BotStatus int
 
 	ClientConfig ClientConfig // of the long connection
 	MaxLinks     int          // how many long connections there can be; default and maximum on Feishu: 50
@@ -151,6 +160,9 @@ func New(opts Options) *Server {
 	fill(&opts.AppName, "bot")
 	fill(&opts.TenantKey, randomHex(8))
 	fill(&opts.VerificationToken, randomHex(16))
+	if opts.BotStatus == 0 {
+		opts.BotStatus = 2
+	}
 	if opts.TokenLife == 0 {
 		opts.TokenLife = 2 * time.Hour
 	}
@@ -224,6 +236,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		sleep(r, f.Delay)
 		panic(http.ErrAbortHandler)
 	}
+	w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
 	maps.Copy(w.Header(), a.header)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // the client may be gone; nothing is left to be done about it
@@ -270,6 +283,8 @@ func (s *Server) route(r *http.Request, body []byte) answer {
 		serve = func() (any, *refusal) { return s.readUser(r.URL.Query().Get("user_id_type"), parts[3]) }
 	case at(http.MethodGet, "bot/v3/info"):
 		serve = s.readBot
+	case at(http.MethodGet, "application/v6/scopes"):
+		serve = s.listScopes
 	default:
 		return notFound()
 	}

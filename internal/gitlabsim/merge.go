@@ -14,7 +14,11 @@ type mergeParams struct {
 // canMerge is MergeRequest#can_be_merged_by?: the bot's level against the
 // target branch's.
 func (s *Server) canMerge(mr *mergeRequest) bool {
-	return mr.project.BotAccess >= mr.project.MergeAccess
+	p := mr.project
+	if p.BotOnly || p.Unprotected {
+		return p.BotAccess >= Developer
+	}
+	return p.BotAccess >= p.MergeAccess
 }
 
 // putMerge merges, or sets an auto-merge. The order of its checks, and what each

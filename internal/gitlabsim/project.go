@@ -3,6 +3,7 @@ package gitlabsim
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"path"
@@ -41,6 +42,15 @@ type Project struct {
 	BotAccess int
 	// MergeAccess is the level that may merge; default Developer.
 	MergeAccess int
+	// PushAccess is the level that may push to the default branch; default Maintainer.
+	PushAccess int
+	// BotOnly lets the bot merge, by its name and nobody else (Premium).
+	BotOnly bool
+	// Unprotected: the default branch is like any other, and every Developer may
+	// push to it.
+	Unprotected bool
+	// Members are the others in the project, with their levels, by username.
+	Members map[string]int
 }
 
 // AddProject adds a project and gives it back with what was filled in.
@@ -54,6 +64,7 @@ func (s *Server) AddProject(p Project) Project {
 	p.DefaultBranch = or(p.DefaultBranch, "main")
 	p.MergeMethod = or(p.MergeMethod, "merge")
 	p.MergeAccess = or(p.MergeAccess, Developer)
+	p.PushAccess = or(p.PushAccess, Maintainer)
 	s.projects = append(s.projects, &p)
 	for group := path.Dir(p.Path); group != "."; group = path.Dir(group) {
 		if s.groups[strings.ToLower(group)] == 0 {
@@ -208,8 +219,35 @@ func (s *Server) getMember(q *request) answer {
 	return jsonAnswer(http.StatusOK, o)
 }
 
+// listMembers is everybody, also who is in by a group; any member may ask
+// (lib/api/members.rb). Who is in twice was listed twice before 13.11 or so: the
+// bot is, here.
+func (s *Server) listMembers(q *request) answer {
+	p, no := s.projectOf(q)
+	if no != nil {
+		return *no
+	}
+	type member struct {
+		*User
+		level int
+	}
+	var all []member
+	if p.BotAccess > NoAccess {
+		all = append(all, member{s.bot, p.BotAccess}, member{s.bot, Guest})
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Members)) {
+		all = append(all, member{s.person(name), p.Members[name]})
+	}
+	return paginate(q, all, func(m member) any {
+		o := s.userJSON(m.User)
+		o["access_level"], o["expires_at"], o["membership_state"] = m.level, nil, "active"
+		return o
+	})
+}
+
 // listProtectedBranches answers one protected branch, the default one.
-// It takes a Maintainer to ask (docs.gitlab.com/api/protected_branches).
+// It takes a Maintainer to ask (authorize_admin_project in lib/api/protected_branches.rb;
+// of later versions, who may read the code: authorize_read_code!).
 func (s *Server) listProtectedBranches(q *request) answer {
 	p, no := s.projectOf(q)
 	if no != nil {
@@ -218,14 +256,23 @@ func (s *Server) listProtectedBranches(q *request) answer {
 	if p.BotAccess < Maintainer {
 		return message(http.StatusForbidden, "403 Forbidden")
 	}
-	level := p.MergeAccess
-	if level == NoOne {
-		level = 0 // "No one", in this one place
+	access := func(level int) []object {
+		if level == NoOne {
+			level = 0 // "No one", in this one place
+		}
+		return []object{{"id": 1, "access_level": level, "access_level_description": "Role", "user_id": nil, "group_id": nil}}
 	}
-	access := []object{{"id": 1, "access_level": level, "access_level_description": "Role", "user_id": nil, "group_id": nil}}
-	return paginate(q, []string{p.DefaultBranch}, func(branch string) any {
+	merge := access(p.MergeAccess)
+	if p.BotOnly { // such an entry says Maintainer, too (docs.gitlab.com/api/protected_branches)
+		merge = []object{{"id": 1, "access_level": Maintainer, "access_level_description": s.bot.Name, "user_id": s.bot.ID, "group_id": nil}}
+	}
+	branches := []string{p.DefaultBranch}
+	if p.Unprotected {
+		branches = nil
+	}
+	return paginate(q, branches, func(branch string) any {
 		return object{
-			"id": 1, "name": branch, "push_access_levels": access, "merge_access_levels": access, "allow_force_push": false,
+			"id": 1, "name": branch, "push_access_levels": access(p.PushAccess), "merge_access_levels": merge, "allow_force_push": false,
 		}
 	})
 }

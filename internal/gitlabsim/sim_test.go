@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -159,13 +160,16 @@ func TestEveryEndpointAnswersWithGitLabsFieldNames(t *testing.T) {
 	w.SetPipeline(7, 1, "success")
 	note := w.want(201, "", "POST", one+"/notes", `{"body": "hello", "internal": true}`)
 	id := fmt.Sprintf("%.0f", note.at("id"))
+	w.OnWebhook("http://127.0.0.1:1/gitlab/webhook", "s")
+	hook := regexp.MustCompile(`"id":(\d+)`).FindStringSubmatch(w.want(200, "", "GET", "/projects/7/hooks", "").body)[1]
 	for _, path := range []string{
 		"/user", "/users?username=bob", "/version", "/metadata", "/personal_access_tokens/self", "/projects/7",
 		"/projects/acme%2Ftools%2Fwebhook", "/projects/Acme%2fTools%2FWebhook", "/projects/7/protected_branches",
 		"/projects/7/merge_requests?state=all&iids[]=1", "/projects/7/merge_requests?view=simple", "/groups/acme/merge_requests?scope=all",
 		"/groups/acme%2Ftools/merge_requests", one, one + "/approvals", one + "/commits", one + "/notes", one + "/notes/" + id,
 		"/merge_requests?scope=reviews_for_me", "/projects?membership=true&simple=true&order_by=id&sort=asc&id_after=6",
-		"/projects/7/merge_requests?with_labels_details=true",
+		"/projects/7/merge_requests?with_labels_details=true", "/projects/7/members/all?per_page=100", "/projects/7/hooks",
+		"/projects/7/hooks/" + hook + "/events",
 	} {
 		w.want(200, "", "GET", path, "")
 	}
@@ -180,7 +184,7 @@ func TestEveryEndpointAnswersWithGitLabsFieldNames(t *testing.T) {
 	w.want(404, "404 Not Found", "GET", "/nonsense", "")
 	w.want(405, "405 Not Allowed", "POST", one, "{}")
 	w.want(500, "", "GET", "/merge_requests?scope=all", "")
-	if got := len(w.Calls()); got != 33 {
+	if got := len(w.Calls()); got != 37 {
 		t.Errorf("%d calls recorded", got)
 	}
 	if h := w.Calls()[0].Header.Get("Private-Token"); h != "[redacted]" {

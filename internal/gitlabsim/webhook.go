@@ -24,8 +24,14 @@ import (
 const webhookTimeout = 10 * time.Second
 
 type webhook struct {
+	id          int64
 	url, secret string
 	system      bool
+	created     time.Time
+
+	deaf  bool   // it is not told of merge requests
+	alert string // as the API calls it; "": executable
+	until time.Time
 }
 
 // event is something that happened to a merge request, as a webhook tells it.
@@ -64,6 +70,7 @@ func (s *Server) addWebhook(h webhook) {
 		s.webhooks = nil
 		return
 	}
+	h.id, h.created = s.id(), s.now()
 	s.webhooks = append(s.webhooks, h)
 }
 
@@ -118,6 +125,9 @@ func (s *Server) mergeRequestHook(mr *mergeRequest, e event) {
 func (s *Server) send(kind string, body object) {
 	eventUUID := uuid()
 	for _, h := range s.webhooks {
+		if h.deaf || h.alert == HookForGood || s.now().Before(h.until) {
+			continue
+		}
 		mine, name := body, kind
 		if h.system {
 			mine, name = systemBody(body), "System Hook"
