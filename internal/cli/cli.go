@@ -103,7 +103,7 @@ is told.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newNotifyCmd(env), newServeCmd(env), newDecideCmd(env), newListCmd(env), newShowCmd(env), newLogCmd(env), newRulesCmd(env), newVersionCmd(env))
+	root.AddCommand(newNotifyCmd(env), newServeCmd(env), newDecideCmd(env), newListCmd(env), newShowCmd(env), newLogCmd(env), newRulesCmd(env), newDoctorCmd(env), newVersionCmd(env))
 	for _, cmd := range root.Commands() {
 		args := cmd.Args
 		cmd.Args = func(cmd *cobra.Command, given []string) error {

@@ -97,25 +97,29 @@ are paused: their cards take no decision until it is over.`,
 
 // mayServe refuses what could never work, or would be less safe than it looks.
 func mayServe(cfg *config.Config) error {
-	missing := func(what string) error {
-		name := "MRGATE_" + strings.ToUpper(strings.ReplaceAll(what, "-", "_"))
-		return usage("serve-callback: %s is missing; set --%[1]s or %[2]s, or name a file that holds it by %[2]s_FILE", what, name)
-	}
-	switch {
-	case cfg.GitLabToken.Reveal() == "":
-		return missing("gitlab-token")
-	case cfg.FeishuAppID == "":
-		return usage("serve-callback: feishu-app-id is missing; set --feishu-app-id or MRGATE_FEISHU_APP_ID")
-	case cfg.FeishuAppSecret.Reveal() == "":
-		return missing("feishu-app-secret")
-	case len(cfg.Policy.Rules) == 0:
-		return usage("serve-callback: there is no policy that says who may approve; name a file with rules by --config")
-	case len(cfg.FeishuVerificationToken) == 0 && !cfg.LongConnection:
-		return usage("serve-callback: no click could reach this listener; start it with --long-connection, or set feishu-verification-token, from the app's page Events & Callbacks")
-	case !server.IsLoopback(cfg.AdminListen) && cfg.AdminListen != "" && len(cfg.OperatorToken) == 0:
-		return usage("serve-callback: admin-listen %s can be reached from other machines; set MRGATE_OPERATOR_TOKEN_FILE, which those who may read and decide there have to show, or listen on 127.0.0.1", cfg.AdminListen)
+	if wrong := obstacles(cfg); len(wrong) > 0 {
+		return wrong[0]
 	}
 	return nil
+}
+
+// obstacles are all the settings for which a listener does not start.
+func obstacles(cfg *config.Config) (wrong []error) {
+	obstacle := func(so bool, format string, args ...any) {
+		if so {
+			wrong = append(wrong, usage("serve-callback: "+format, args...))
+		}
+	}
+	const missing = "%s is missing; set --%[1]s or %[2]s, or name a file that holds it by %[2]s_FILE"
+	obstacle(cfg.GitLabToken.Reveal() == "", missing, "gitlab-token", "MRGATE_GITLAB_TOKEN")
+	obstacle(cfg.FeishuAppID == "", "feishu-app-id is missing; set --feishu-app-id or MRGATE_FEISHU_APP_ID")
+	obstacle(cfg.FeishuAppSecret.Reveal() == "", missing, "feishu-app-secret", "MRGATE_FEISHU_APP_SECRET")
+	obstacle(len(cfg.Policy.Rules) == 0, "there is no policy that says who may approve; name a file with rules by --config")
+	obstacle(len(cfg.FeishuVerificationToken) == 0 && !cfg.LongConnection,
+		"no click could reach this listener; start it with --long-connection, or set feishu-verification-token, from the app's page Events & Callbacks")
+	obstacle(!server.IsLoopback(cfg.AdminListen) && cfg.AdminListen != "" && len(cfg.OperatorToken) == 0,
+		"admin-listen %s can be reached from other machines; set MRGATE_OPERATOR_TOKEN_FILE, which those who may read and decide there have to show, or listen on 127.0.0.1", cfg.AdminListen)
+	return wrong
 }
 
 // serve runs the listener until ctx ends.

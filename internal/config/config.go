@@ -78,6 +78,8 @@ type Config struct {
 	By      string
 	Timeout time.Duration
 
+	SendTest string // an identity, as it was written
+
 	Format       string // table, json or csv
 	JSON         bool
 	Verify       bool

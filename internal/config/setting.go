@@ -103,6 +103,8 @@ func Settings() []Setting {
 		{Name: "by", Usage: "who you say you are, recorded as a claim", field: text("name", func(c *Config) *string { return &c.By })},
 		{Name: "timeout", Usage: "how long to wait until GitLab has done it", Default: "1m", field: func(c *Config) value { return durationValue{to: &c.Timeout} }},
 
+		{Name: "send_test", Usage: "send a card with one button to this person, and wait for its click", field: text("identity", func(c *Config) *string { return &c.SendTest })},
+
 		{Name: "format", Usage: "how to print", Default: "table", field: func(c *Config) value { return wordValue{&c.Format, []string{"table", "json", "csv"}} }},
 		{Name: "json", Usage: "print JSON", field: flag(func(c *Config) *bool { return &c.JSON })},
 		{Name: "verify", Usage: "check that no entry of the log was changed or removed", field: flag(func(c *Config) *bool { return &c.Verify })},

@@ -54,7 +54,7 @@ func TestReadmesCommandsDoWhatTheySay(t *testing.T) {
 			t.Errorf("%s: %+v", line, r)
 		}
 	}
-	for _, command := range []string{"serve-callback", "notify", "decide", "list", "show", "log"} {
+	for _, command := range []string{"serve-callback", "notify", "decide", "list", "show", "log", "doctor"} {
 		if !ran[command] {
 			t.Errorf("the README does not show mrgate %s", command)
 		}

@@ -257,8 +257,11 @@ func (c *Chat) call(ctx context.Context, what string, send func(context.Context,
 
 // exchange sends one request and judges the response.
 func (c *Chat) exchange(ctx context.Context, token string, send func(context.Context) error) error {
-	var x exchange
-	err := send(context.WithValue(ctx, exchangeKey{}, &x))
+	x, noted := ctx.Value(exchangeKey{}).(*exchange) // of who wants to see it
+	if !noted {
+		x = new(exchange)
+	}
+	err := send(context.WithValue(ctx, exchangeKey{}, x))
 	hide := c.hide.Replace
 	if token != "" {
 		hide = func(s string) string { return strings.ReplaceAll(c.hide.Replace(s), token, "[redacted]") }

@@ -105,7 +105,7 @@ func hintOf(code int) string {
 	switch code {
 	case 230002:
 		return "add the bot to the group"
-	case 230006:
+	case 230006, 11205: // 11205: of bot/v3/info, "app do not have bot"
 		return "give the app the bot ability and publish a version"
 	case 230013:
 		return "outside the app's availability, or has left"

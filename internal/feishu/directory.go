@@ -50,6 +50,16 @@ func (c *Chat) Resolve(ctx context.Context, ids []policy.Identity) (map[policy.I
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 
+	people, err := c.Find(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	c.addNames(ctx, people)
+	return people, nil
+}
+
+// Find is Resolve without names, which are a call each.
+func (c *Chat) Find(ctx context.Context, ids []policy.Identity) (map[policy.Identity]gate.Person, error) {
 	people := make(map[policy.Identity]gate.Person, len(ids))
 	var emails, mobiles []string
 	for _, id := range ids {
@@ -85,7 +95,6 @@ func (c *Chat) Resolve(ctx context.Context, ids []policy.Identity) (map[policy.I
 		case policy.KindID, policy.KindGroup:
 		}
 	}
-	c.addNames(ctx, people)
 	return people, nil
 }
 
@@ -157,13 +166,24 @@ func (c *Chat) addNames(ctx context.Context, people map[policy.Identity]gate.Per
 	}
 }
 
-// name asks for one person's name. It needs two scopes, contact:contact.base:readonly
-// for the call and contact:user.base:readonly for the name in its answer
-// (https://open.feishu.cn/document/server-docs/contact-v3/user/get).
+// name asks for one person's name, unless it is known that the app may not.
 func (c *Chat) name(ctx context.Context, openID string) (string, error) {
 	if !c.names.open(c.now()) {
 		return "", nil
 	}
+	name, err := c.readName(ctx, openID)
+	if err == nil && name == "" || errors.Is(err, gate.ErrNotPermitted) {
+		c.names.close(c.now().Add(namesPause))
+		c.log.InfoContext(ctx, "the app may not read people's names in Feishu; cards name them as GitLab does",
+			"scopes", "contact:contact.base:readonly and contact:user.base:readonly", "err", err)
+	}
+	return name, err
+}
+
+// readName asks for one person's name. It needs two scopes, contact:contact.base:readonly
+// for the call and contact:user.base:readonly for the name in its answer
+// (https://open.feishu.cn/document/server-docs/contact-v3/user/get).
+func (c *Chat) readName(ctx context.Context, openID string) (string, error) {
 	req := larkcontact.NewGetUserReqBuilder().UserId(openID).UserIdType("open_id").Build()
 	var name string
 	err := c.call(ctx, "read the name of "+openID, func(ctx context.Context, token larkcore.RequestOptionFunc) error {
@@ -176,10 +196,5 @@ func (c *Chat) name(ctx context.Context, openID string) (string, error) {
 		}
 		return nil
 	})
-	if err == nil && name == "" || errors.Is(err, gate.ErrNotPermitted) {
-		c.names.close(c.now().Add(namesPause))
-		c.log.InfoContext(ctx, "the app may not read people's names in Feishu; cards name them as GitLab does",
-			"scopes", "contact:contact.base:readonly and contact:user.base:readonly", "err", err)
-	}
 	return name, err
 }

@@ -158,6 +158,18 @@ func (e *APIError) Error() string {
 	return b.String()
 }
 
+// Remedy is what a person can do about it; "": that is not known.
+func (e *APIError) Remedy() string {
+	if e.HelpURL == "" {
+		return hintOf(e.Code)
+	}
+	ask := "ask for it"
+	if len(e.Scopes) > 0 {
+		ask = "ask for " + strings.Join(e.Scopes, " or ")
+	}
+	return ask + " at " + e.HelpURL + ", and publish a version of the app"
+}
+
 // Unwrap gives the kind.
 func (e *APIError) Unwrap() error { return e.kind }
 

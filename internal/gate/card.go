@@ -73,6 +73,7 @@ const (
 	ActionRetry   ActionID = "retry"
 	ActionAgain   ActionID = "again" // asks again for what expired or was sent back
 	ActionView    ActionID = "view"  // opens URL; comes back to nobody
+	ActionTrial   ActionID = "trial" // shows that clicks arrive, see TrialCard
 )
 
 // Action is a button.

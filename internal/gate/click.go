@@ -19,6 +19,9 @@ const clickHold = time.Second
 // Click judges a click from the database alone, commits what it means, and gives
 // what to answer. It implements [ClickFunc].
 func (g *Gate) Click(ctx context.Context, click Click) Answer {
+	if answer, ok := Trial(click, g.words()); ok {
+		return answer
+	}
 	var answer Answer
 	var row int64
 	rules := g.rules.Load()

@@ -981,3 +981,25 @@ func readFile(t *testing.T, name string) string {
 	}
 	return string(raw)
 }
+
+func TestHookThatIsSwitchedOffGetsNothing(t *testing.T) {
+	w := newWorld(t, gitlabsim.Options{MergeabilityDelay: gitlabsim.AtOnce}, gitlabsim.Project{})
+	got := make(chan struct{}, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { got <- struct{}{} }))
+	defer hook.Close()
+	w.OnWebhook(hook.URL, "s")
+	open := func() int {
+		w.Open(gitlabsim.MergeRequest{ProjectID: 7, Author: "bob"})
+		w.Wait()
+		return len(got)
+	}
+	for i, c := range []struct {
+		status        string
+		mergeRequests bool
+		want          int
+	}{{"executable", true, 1}, {"disabled", true, 1}, {"temporarily_disabled", true, 1}, {"executable", false, 1}, {"executable", true, 2}} {
+		w.SetHook(hook.URL, c.status, c.mergeRequests)
+		same(t, fmt.Sprintf("what was sent after step %d", i), open(), c.want)
+		w.want(200, `"alert_status":"`+c.status+`"`, "GET", "/projects/7/hooks", "")
+	}
+}

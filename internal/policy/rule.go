@@ -105,12 +105,15 @@ func (r *Rule) matchesProject(project ProjectRef) bool {
 // matchesTarget tells whether the rule can apply to the target branch.
 func (r *Rule) matchesTarget(target string) bool {
 	for _, pattern := range r.TargetBranches {
-		if matchGlob(pattern, target) {
+		if MatchesBranch(pattern, target) {
 			return true
 		}
 	}
 	return false
 }
+
+// MatchesBranch tells whether a pattern of target branches matches the name.
+func MatchesBranch(pattern, name string) bool { return matchGlob(pattern, name) }
 
 // covers tells whether every project and target that later matches is matched
 // by r as well. It says yes only where that is certain: a pattern is equal to
