@@ -18,6 +18,7 @@ import (
 	"mrgate/internal/feishu"
 	"mrgate/internal/gate"
 	"mrgate/internal/gitlab"
+	"mrgate/internal/metrics"
 	"mrgate/internal/server"
 	"mrgate/internal/sqlite"
 	"mrgate/internal/words"
@@ -39,11 +40,12 @@ crashes and failures of either side: started again, it goes on where it was.
   POST /api/v1/requests    opens a request, for those with an API token or a job's ID token
   GET  /api/v1/requests/…  waits for its decision
   GET  /healthz            ok
-  GET  /readyz             (admin address) ok, or 503 and what is not: database, long connection
 
-On the admin address, with an operator token:
+On the admin address; beyond this machine, with an operator token:
 
-  POST /api/v1/requests/…/decisions
+  GET  /readyz                       ok, or 503 and what is not: database, long connection
+  GET  /metrics                      for Prometheus; docs/metrics.md tells what each means
+  POST /api/v1/requests/…/decisions  decides (always with an operator token)
 
 A route whose secret is not configured does not exist.
 
@@ -141,11 +143,13 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	if err != nil {
 		return err
 	}
-	g, err := newGate(cfg, store, forge, log)
+	measured := metrics.New(version(), store, log)
+	g, err := newGate(cfg, store, forge, measured, log)
 	if err != nil {
 		return err
 	}
-	routes, err := routes(cfg, g, log)
+	click := measured.Clicks(g.Click)
+	routes, err := routes(cfg, g, click, log)
 	if err != nil {
 		return err
 	}
@@ -155,16 +159,23 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	}}}
 	var connection *feishu.Connection
 	if cfg.LongConnection {
-		connection, err = feishu.NewConnection(chatConfig(cfg, log), g.Click, words.For(string(cfg.Policy.Locale)).ToastNotRecorded())
+		connection, err = feishu.NewConnection(chatConfig(cfg, log), click, words.For(string(cfg.Policy.Locale)).ToastNotRecorded())
 		if err != nil {
 			return &exitError{ExitUsage, err}
 		}
 		checks = append(checks, server.Check{Name: "long connection", Well: connection.Ready})
+		measured.LongConnection(connection.Ready)
+	}
+	if cfg.Sweep > 0 {
+		measured.Sweep(g.LastSweep)
 	}
 	api := newAPI(ctx, cfg, g, store, forge, log)
 	maps.Copy(routes, api.Public())
 	guard := server.Guard{Loopback: server.IsLoopback(cfg.AdminListen), Operators: tokens(cfg.OperatorToken)}
-	admin := map[string]http.Handler{"GET /readyz": guard.Wrap(server.Ready(checks...))}
+	admin := map[string]http.Handler{
+		"GET /readyz":  guard.Wrap(server.Ready(checks...)),
+		"GET /metrics": guard.Wrap(measured),
+	}
 	maps.Copy(admin, api.Admin())
 	srv, err := server.Listen(ctx, server.Config{
 		Listen: cfg.Listen, Admin: cfg.AdminListen, Routes: routes, AdminRoutes: admin, Log: log,
@@ -248,14 +259,14 @@ func warn(log *slog.Logger, warnings []config.Problem) {
 }
 
 // newGate wires the parts together.
-func newGate(cfg *config.Config, store gate.Store, forge gate.Forge, log *slog.Logger) (*gate.Gate, error) {
+func newGate(cfg *config.Config, store gate.Store, forge gate.Forge, observer gate.Observer, log *slog.Logger) (*gate.Gate, error) {
 	chat, err := newChat(cfg, log)
 	if err != nil {
 		return nil, err
 	}
 	return gate.New(gate.Parts{
 		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Log: log, Earlier: config.ParsePolicy,
-		DryRun: cfg.DryRun,
+		DryRun: cfg.DryRun, Observer: observer,
 	}), nil
 }
 
@@ -284,8 +295,9 @@ func chatConfig(cfg *config.Config, log *slog.Logger) feishu.Config {
 	}
 }
 
-// routes mounts what has its secret; nothing, where nothing listens.
-func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) (map[string]http.Handler, error) {
+// routes mounts what has its secret; nothing, where nothing listens. Clicks go to
+// click.
+func routes(cfg *config.Config, g *gate.Gate, click gate.ClickFunc, log *slog.Logger) (map[string]http.Handler, error) {
 	routes := map[string]http.Handler{}
 	if cfg.Listen == "" {
 		warnOfIdle(cfg, log)
@@ -309,7 +321,7 @@ func routes(cfg *config.Config, g *gate.Gate, log *slog.Logger) (map[string]http
 	}
 	routes["POST /feishu/callback"] = feishu.Callback(feishu.CallbackConfig{
 		AppID: cfg.FeishuAppID, VerificationTokens: cfg.FeishuVerificationToken.Reveal(),
-		EncryptKeys: cfg.FeishuEncryptKey.Reveal(), OldCallbacks: cfg.FeishuOldCallbacks, Click: g.Click,
+		EncryptKeys: cfg.FeishuEncryptKey.Reveal(), OldCallbacks: cfg.FeishuOldCallbacks, Click: click,
 		Trouble: words.For(string(cfg.Policy.Locale)).ToastNotRecorded(), Log: log,
 	})
 	if len(cfg.FeishuEncryptKey) == 0 {

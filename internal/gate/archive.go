@@ -22,13 +22,23 @@ type Archive interface {
 	// Landings gives the merges into branches that a rule covered, the newest
 	// first, those around the gate too.
 	Landings(ctx context.Context, f LandingFilter) iter.Seq2[Landed, error]
-	// Bypasses is how many merges went around the gate, ever.
-	Bypasses(ctx context.Context) (int64, error)
+	// Counts tells how much there is of what, without reading any of it.
+	Counts(ctx context.Context) (Counts, error)
 	// Log gives the entries of the log, the oldest first.
 	Log(ctx context.Context, f LogFilter) iter.Seq2[Entry, error]
 	// Audit tells the verification all that there is, as of one moment, and has
 	// it finish. An error: not everything could be read.
 	Audit(ctx context.Context, v *Verification) error
+}
+
+// Counts is how much there is of what.
+type Counts struct {
+	Requests map[State]int64 // of all that there ever were; a state that none is in may be missing
+	Around   int64           // merges that went around the gate, ever
+	Due      int64           // merge requests that wait for a worker
+	// Overdue is for how long the longest has waited of those that are due. What a
+	// person waits for is always next, and bears no time: it is not among these.
+	Overdue time.Duration
 }
 
 // Filter says which requests; zero values mean all.

@@ -124,11 +124,13 @@ func (w *work) show(ctx context.Context, key string) error {
 			sent.Key = m.SentAs
 		}
 		ref, err = w.g.chat.Send(c, m.To, sent)
+		w.g.observe(ctx, callSend(), err)
 		if tried || m.SentAs != "" {
 			digest = "" // perhaps it is an earlier sending's, and shows what that showed
 		}
 	} else {
 		ref, err = w.g.chat.Update(c, *m.Ref, card)
+		w.g.observe(ctx, callUpdate(), err)
 	}
 	cut := ctx.Err() != nil
 	return w.change(func(mr *MergeRequest) {
@@ -155,6 +157,7 @@ func (w *work) turnAway(ctx context.Context, c *Claim) error {
 	limit, cancel := call(ctx)
 	defer cancel()
 	_, err := w.g.chat.Update(limit, *c.Ref, refusedCard(c, w.g.words()))
+	w.g.observe(ctx, callUpdate(), err)
 	cut := ctx.Err() != nil
 	return w.change(func(mr *MergeRequest) {
 		if err == nil || errors.Is(err, ErrGone) || errors.Is(err, ErrNotPermitted) {

@@ -69,6 +69,7 @@ func (w *work) resolve(ctx context.Context, ids []policy.Identity) (*directory, 
 	c, cancel := call(ctx)
 	defer cancel()
 	answers, err := g.chat.Resolve(c, ask)
+	g.observe(ctx, callPeople(), err)
 	if err != nil {
 		if !missing {
 			g.log.Warn("the chat's directory does not answer; what it said before is used", "err", err)

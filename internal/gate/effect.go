@@ -169,6 +169,7 @@ func (w *work) write(ctx context.Context, id int64, what effectKind, do func(con
 	defer cancel()
 	err = do(c, w.mr, w.mr.request(id))
 	w.read = time.Time{}
+	w.g.observe(ctx, what.call(), err)
 	switch {
 	case err == nil:
 		return w.change(func(mr *MergeRequest) { mr.did(mr.request(id), what, "") })
@@ -278,6 +279,9 @@ func (w *work) merge(ctx context.Context, id int64) error {
 	defer cancel()
 	result, err := w.g.forge.Merge(c, w.mr.Ref, w.mr.request(id).Head, how)
 	w.read = time.Time{}
+	if err != nil || result.Status == Merged || result.Status == Scheduled {
+		w.g.observe(ctx, effectMerge.call(), err)
+	}
 	if err != nil {
 		if errors.Is(err, ErrNotPermitted) {
 			result, err = MergeResult{Status: Blocked, Why: Mergeability{Class: MergeBlocked, Reason: ReasonNotPermitted, Detail: err.Error()}}, nil

@@ -25,18 +25,20 @@ type Parts struct {
 	DryRun  bool // a rehearsal: see the package's story
 	// Earlier reads a policy that was in force before from its text. nil: the one
 	// in force stands for all that were.
-	Earlier func(text string) (*policy.Policy, error)
+	Earlier  func(text string) (*policy.Policy, error)
+	Observer Observer // nil: nobody measures
 }
 
 // Gate takes what arrives and carries it out. Its methods may be called from
 // several goroutines, and several Gates may work on one store.
 type Gate struct {
-	forge   Forge
-	chat    Chat
-	store   Store
-	log     *slog.Logger
-	workers int
-	earlier func(text string) (*policy.Policy, error)
+	forge    Forge
+	chat     Chat
+	store    Store
+	log      *slog.Logger
+	workers  int
+	earlier  func(text string) (*policy.Policy, error)
+	observer Observer
 
 	rules  atomic.Pointer[rules]
 	noting sync.Mutex    // held while the store is told which policy is in force
@@ -73,7 +75,7 @@ func (g *Gate) words() *words.Words { return g.rules.Load().words }
 func New(parts Parts) *Gate {
 	g := &Gate{
 		forge: parts.Forge, chat: parts.Chat, store: parts.Store,
-		log: parts.Log, workers: parts.Workers, earlier: parts.Earlier,
+		log: parts.Log, workers: parts.Workers, earlier: parts.Earlier, observer: parts.Observer,
 		nudged: make(chan struct{}, 1),
 	}
 	if g.workers == 0 {

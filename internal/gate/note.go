@@ -125,6 +125,9 @@ func (w *work) note(ctx context.Context, id int64) error {
 	defer cancel()
 	ref, err := w.g.forge.Note(c, w.mr.Ref, n)
 	w.read = time.Time{}
+	if !errors.Is(err, ErrPublic) {
+		w.g.observe(ctx, effectNote.call(), err)
+	}
 	trouble := ""
 	switch {
 	case errors.Is(err, ErrPublic):

@@ -76,6 +76,7 @@ func (w *work) change(f func(mr *MergeRequest)) error {
 		return nil
 	})
 	if err == nil {
+		w.g.observeMerge(w.mr, now)
 		w.mr = now
 	}
 	return err
@@ -147,6 +148,7 @@ func (w *work) look(ctx context.Context) error {
 	c, cancel := call(ctx)
 	s, err := w.g.forge.Get(c, ref)
 	cancel()
+	w.g.observe(ctx, callRead(), err)
 	if err != nil {
 		return w.fail(ctx, "read", err)
 	}
@@ -257,6 +259,7 @@ func (w *work) lookUp(ctx context.Context, v *view) error {
 		c, cancel := call(ctx)
 		read, err := w.g.forge.Contents(c, mr.Ref, s.Path, s.Head)
 		cancel()
+		w.g.observe(ctx, callRead(), err)
 		if err != nil {
 			return fmt.Errorf("read the commits: %w", err)
 		}

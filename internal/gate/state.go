@@ -18,6 +18,11 @@ const (
 	Withdrawn  State = "withdrawn"  // end: merged or closed by somebody else, or no rule any more
 )
 
+// States are all of them.
+func States() []State {
+	return []State{Pending, Approved, BlockedNow, MergedHere, Rejected, ClosedHere, Expired, Superseded, Withdrawn}
+}
+
 // Event is what moves a request.
 type Event string
 

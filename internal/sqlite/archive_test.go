@@ -87,10 +87,22 @@ func TestArchivePlans(t *testing.T) {
 			}
 		}
 	}
-	for query, plan := range plans(t, s, func() error { _, err := s.Bypasses(ctx); return err }) {
-		if len(plan) != 1 || plan[0] != "SCAN landing USING COVERING INDEX landing_around" { // it holds nothing else
-			t.Errorf("%q\nin %s", plan, query)
+	counted := plans(t, s, func() error { _, err := s.Counts(ctx); return err })
+	for query, plan := range counted {
+		for _, step := range plan {
+			switch step {
+			case "SCAN landing USING COVERING INDEX landing_around", // these hold nothing else
+				"SCAN request USING INDEX request_open", "SCAN request USING COVERING INDEX request_ended":
+			case "USE TEMP B-TREE FOR GROUP BY": // of the open ones
+			default:
+				if strings.HasPrefix(step, "SCAN") || !strings.Contains(step, "USING COVERING INDEX merge_request_due") {
+					t.Errorf("%q\nin %s", plan, query)
+				}
+			}
 		}
+	}
+	if len(counted) != 5 {
+		t.Errorf("%d statements count, want 5", len(counted))
 	}
 	check := func(what any, do func() error) {
 		for query, plan := range plans(t, s, do) {
@@ -138,7 +150,14 @@ func plans(t *testing.T, s *Store, do func() error) map[string][]string {
 	t.Helper()
 	for range readers {
 		r := <-s.readers
-		clear(r.prepared)
+		for query, statement := range r.prepared {
+			// Left to the garbage collector, it would be freed while the connection,
+			// which has no lock of its own, is at work.
+			if err := statement.Close(); err != nil {
+				t.Error(err)
+			}
+			delete(r.prepared, query)
+		}
 		s.readers <- r
 	}
 	if err := do(); err != nil {

@@ -118,14 +118,3 @@ func (s *session) landed(ctx context.Context, row int64) (gate.Landed, error) {
 	}
 	return a.Landed(), nil
 }
-
-// Bypasses is how many merges went around the gate, ever.
-func (s *Store) Bypasses(ctx context.Context) (n int64, err error) {
-	err = s.read(ctx, func(ctx context.Context, r *session) error {
-		return r.get(ctx, `SELECT COUNT(*) FROM landing WHERE around <> ''`, nil, &n)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("count merges around the gate: %w", err)
-	}
-	return n, nil
-}

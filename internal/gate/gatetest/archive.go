@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,7 @@ func Archive(t *testing.T, open func(t *testing.T) ArchiveStore) {
 		{"a story has the request last, and whole", testStory},
 		{"a merge has what it was", testLanded},
 		{"merges begin with the newest", testLandings},
+		{"requests are counted by state, and what is due", testCounts},
 		{"the log is given in order", testLogAll},
 		{"the log of a request", testLogRequest},
 		{"another policy is in the log", testLogPolicy},
@@ -154,9 +156,7 @@ func testArchiveEmpty(a *archived) {
 	a.entries("the log of no request", gate.LogFilter{Request: 7})
 	a.finds("a merge request", gate.Sought{Path: "payments/api", Number: 1})
 	a.merges("all", gate.LandingFilter{})
-	if n, err := a.Bypasses(a.t.Context()); n != 0 || err != nil {
-		a.t.Errorf("%d merges around the gate, %v", n, err)
-	}
+	a.counts("of nothing", gate.Counts{})
 	if _, err := a.Story(a.t.Context(), 1); !errors.Is(err, gate.ErrNoRow) {
 		a.t.Errorf("story: error is %v, should be %v", err, gate.ErrNoRow)
 	}
@@ -516,9 +516,52 @@ func testLanded(a *archived) {
 			a.t.Errorf("around the gate: %+v", l)
 		}
 	}
-	if n, err := a.Bypasses(a.t.Context()); n != 2 || err != nil {
-		a.t.Errorf("%d merges around the gate, %v; want 2", n, err)
+	if c, err := a.Counts(a.t.Context()); c.Around != 2 || err != nil {
+		a.t.Errorf("%d merges around the gate, %v; want 2", c.Around, err)
 	}
+}
+
+// counts demands these; of states that none is in, both may say nothing.
+func (a *archived) counts(what string, want gate.Counts) {
+	a.t.Helper()
+	got, err := a.Counts(a.t.Context())
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	maps.DeleteFunc(got.Requests, func(_ gate.State, n int64) bool { return n == 0 })
+	if want.Requests == nil {
+		want.Requests = map[gate.State]int64{}
+	}
+	equal(a.t, "counts "+what, got, want)
+}
+
+func testCounts(a *archived) {
+	var number int64
+	want := gate.Counts{Requests: map[gate.State]int64{}}
+	for i, state := range gate.States() {
+		for range i + 1 { // of each another number
+			number++
+			a.request(number, func(mr *gate.MergeRequest, r *gate.Request) {
+				r.State, mr.DueAt = state, time.Time{}
+			})
+			want.Requests[state]++
+		}
+	}
+	a.counts("by state", want)
+
+	for n, due := range map[int64]time.Duration{1: time.Hour, 2: time.Minute, 3: 2 * time.Minute} {
+		a.change(byRef(n), func(mr *gate.MergeRequest) { mr.DueAt = mr.Now.Add(due) })
+	}
+	a.counts("with nothing due yet", want)
+	time.Sleep(3 * time.Minute)
+	want.Due, want.Overdue = 2, 2*time.Minute
+	a.counts("of what is due", want)
+	a.change(byRef(4), func(mr *gate.MergeRequest) { mr.DueAt = gate.DueFirst() })
+	want.Due++
+	a.counts("of what a person waits for, too", want)
+	a.claim("token", 10, time.Hour)
+	want.Due, want.Overdue = 0, 0
+	a.counts("while workers are at it", want)
 }
 
 func testLandings(a *archived) {
