@@ -128,7 +128,7 @@ func (r reference) requests(ctx context.Context, archive gate.Archive) (found []
 		found, err = archive.Find(ctx, gate.Sought{Path: r.project, Number: r.mr})
 	}
 	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("there is no request for %s in this database; see mrgate list --limit 0", r.text)
+		err = fmt.Errorf("there is no request for %s in this database; see mrgate list --limit 0, and mrgate list --format csv for what was merged without one", r.text)
 	}
 	return found, err
 }

@@ -23,6 +23,10 @@
 // somebody else (withdrawn); time (expired). docs/states.md shows every move;
 // the table is [Moves], and no other code moves a state.
 //
+// Whatever ends it, that the merge request was merged into a branch that a rule
+// covered is kept as its [Landing], which says whether that went around the gate;
+// also where nobody was ever asked.
+//
 // # Dry runs
 //
 // Under a gate that rehearses ([Parts].DryRun) all goes as above, but nothing is
