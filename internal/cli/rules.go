@@ -91,6 +91,7 @@ type ruleItem struct {
 	CardsTo           []string         `json:"cards_to"` // empty: the reviewers who are approvers, else all approvers
 	Required          int              `json:"required"`
 	AllowSelfApproval bool             `json:"allow_self_approval"`
+	RequireRole       policy.Role      `json:"require_gitlab_role,omitempty"`
 	OnApprove         policy.OnApprove `json:"on_approve"`
 	OnReject          policy.OnReject  `json:"on_reject"`
 	Merge             mergeItem        `json:"merge"`
@@ -126,7 +127,7 @@ func ruleItemOf(c policy.Considered) ruleItem {
 	item := ruleItem{
 		Place: c.Place, Name: r.Name, Projects: r.Projects, TargetBranches: r.TargetBranches,
 		Approvers: names(r.Approvers), CardsTo: names(r.CardsTo), Required: r.Required, AllowSelfApproval: r.AllowSelfApproval,
-		OnApprove: r.OnApprove, OnReject: r.OnReject, Merge: mergeItem(r.Merge),
+		RequireRole: r.RequireRole, OnApprove: r.OnApprove, OnReject: r.OnReject, Merge: mergeItem(r.Merge),
 		RequireReason: r.RequireReason, ExpireAfter: policy.FormatDuration(r.ExpireAfter),
 		considered: c,
 	}
@@ -349,12 +350,21 @@ func (r *ruleItem) print(b *strings.Builder, operators bool) {
 	field("approvers", cleanList(r.Approvers))
 	field("required", fmt.Sprintf("%d of %d; one rejection rejects", r.Required, len(r.Approvers)))
 	field("own work", own)
+	field("role in GitLab", needs(r.RequireRole))
 	field("operators", shell)
 	field("cards to", cmp.Or(cleanList(r.CardsTo), "the reviewers who are approvers, else all approvers"))
 	field("when approved", r.approved())
 	field("when rejected", r.rejected())
 	field("reminder", r.RemindAfter)
 	field("expires after", r.ExpireAfter)
+}
+
+// needs says which role an approval takes; "": none.
+func needs(role policy.Role) string {
+	if role == "" {
+		return ""
+	}
+	return fmt.Sprintf("who approves has to be %s or more in the project", role)
 }
 
 // approved says what follows from enough approvals.

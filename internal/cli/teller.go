@@ -230,7 +230,12 @@ func (t *teller) clicked(ctx context.Context, request int64, d gate.ClickData) s
 
 func (t *teller) counts(ctx context.Context, request int64, d gate.CountsData) string {
 	t.name(gate.Person{ID: d.Person, Name: d.Name})
-	if d.Counts {
+	switch {
+	case d.Role != "" && d.Counts:
+		return "the approval of " + t.who(ctx, request, d.Person) + " counts again, with the role of a " + string(d.Role) + " in GitLab"
+	case d.Role != "":
+		return "the approval of " + t.who(ctx, request, d.Person) + " no longer counts, for want of the role of a " + string(d.Role) + " in GitLab"
+	case d.Counts:
 		return "the approval of " + t.who(ctx, request, d.Person) + " counts again, under another policy"
 	}
 	return "the approval of " + t.who(ctx, request, d.Person) + " no longer counts, under another policy"

@@ -17,7 +17,7 @@ func policyKeys() []string {
 // ruleKeys returns the keys of a rule.
 func ruleKeys() []string {
 	return []string{
-		"name", "projects", "target_branches", "approvers", "cards_to", "required", "allow_self_approval",
+		"name", "projects", "target_branches", "approvers", "cards_to", "required", "allow_self_approval", "require_gitlab_role",
 		"on_approve", "on_reject", "merge", "require_reason", "forks", "remind_after", "expire_after",
 	}
 }
@@ -124,6 +124,10 @@ func (d *decoder) rule(n int, from *node) policy.Rule {
 			d.integer(e, &r.Required)
 		case "allow_self_approval":
 			d.boolean(e, &r.AllowSelfApproval)
+		case "require_gitlab_role":
+			if d.text(e, (*string)(&r.RequireRole)) && r.RequireRole == "" {
+				d.fail(e.value.line, e.value.column, "require_gitlab_role is empty; write a role such as maintainer, or leave it out")
+			}
 		case "on_approve":
 			d.text(e, (*string)(&r.OnApprove))
 		case "on_reject":

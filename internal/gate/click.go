@@ -115,25 +115,16 @@ func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence
 		return mr.answer(r, m, w, kind, text).because(why)
 	}
 	if r.PolicyHash != p.hash {
-		if len(mr.Claims) >= maxClaims {
-			return Answer{Kind: AnswerError, Text: w.ToastUnavailable(), Why: RefusedCrowd}
-		}
-		// The rules have changed since the people were looked up.
-		claim := &Claim{
-			Message: m.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now, Dry: p.dry, Evidence: evidence,
-		}
-		mr.Claims = append(mr.Claims, claim)
-		mr.tell(r, claim.became(BecameChecking, "", w.ToastChecking()))
-		mr.look()
-		mr.arrive(true)
-		m.NotBefore = mr.Now.Add(clickHold)
-		return Answer{Kind: AnswerInfo, Text: w.ToastChecking()}
+		return mr.claim(r, m, c, evidence, p) // the rules have changed since the people were looked up
 	}
 	if why, text := r.refuse(c.By.ID, verdict, w); text != "" {
 		return Answer{Kind: AnswerError, Text: text, Why: why}
 	}
 	if d := r.decisionOf(c.By.ID); d != nil {
 		return mr.answer(r, m, w, AnswerInfo, w.ToastAgain(string(d.Verdict), d.Verdict == verdict)).because(RefusedAgain)
+	}
+	if verdict == Approve && r.Rule.RequireRole != "" {
+		return mr.claim(r, m, c, evidence, p) // who has which role only the forge knows
 	}
 	if verdict == Reject && r.Rule.RequireReason && strings.TrimSpace(c.Text) == "" {
 		return Answer{Kind: AnswerError, Text: w.ToastReasonMissing(), Why: RefusedReason}
@@ -142,6 +133,25 @@ func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence
 		Person: c.By.ID, Name: r.nameOf(c.By), Verdict: verdict, Reason: c.Text, Via: viaCard, Shown: evidence.Shown, At: mr.Now,
 	}, evidence)
 	return mr.answer(r, m, w, AnswerOK, r.taken(verdict, w))
+}
+
+// claim has a click wait for a look: the database alone does not tell whether it
+// counts.
+func (mr *MergeRequest) claim(r *Request, m *Message, c Click, evidence Evidence, p *rules) Answer {
+	w := p.words
+	if len(mr.Claims) >= maxClaims {
+		return Answer{Kind: AnswerError, Text: w.ToastUnavailable(), Why: RefusedCrowd}
+	}
+	claim := &Claim{
+		Message: m.Key, Person: c.By, Action: c.Action, Reason: c.Text, At: mr.Now, Dry: p.dry, Evidence: evidence,
+	}
+	mr.Claims = append(mr.Claims, claim)
+	mr.tell(r, claim.became(BecameChecking, "", w.ToastChecking()))
+	mr.look()
+	mr.ForgeAt = time.Time{} // a person waits: the forge is tried at once, also if it failed just now
+	mr.arrive(true)
+	m.NotBefore = mr.Now.Add(clickHold)
+	return Answer{Kind: AnswerInfo, Text: w.ToastChecking()}
 }
 
 // is says that the clicked message is the one that was sent, or may have been: a
@@ -252,7 +262,21 @@ func (r *Request) refuse(person string, v Verdict, w *words.Words) (Refusal, str
 	if !r.isApprover(person) {
 		return RefusedOutsider, w.ToastOutsider(r.Rule.Name)
 	}
-	if v == Reject || r.Rule.AllowSelfApproval {
+	if v == Reject {
+		return "", ""
+	}
+	if why, text := r.refuseOwn(person, w); text != "" {
+		return why, text
+	}
+	if r.Rule.RequireRole != "" && len(r.accountsOf(person)) == 0 {
+		return RefusedRole, w.ToastAccountUnknown()
+	}
+	return "", ""
+}
+
+// refuseOwn is refuse for an approval of what the person may have made.
+func (r *Request) refuseOwn(person string, w *words.Words) (Refusal, string) {
+	if r.Rule.AllowSelfApproval {
 		return "", ""
 	}
 	switch bar := r.Panel.bars(person); bar.kind {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mrgate/internal/policy"
@@ -34,6 +35,18 @@ func (d *directory) take(id policy.Identity, who Person, first string) {
 		who = Person{}
 	}
 	d.people[id] = who
+}
+
+// identities are those that are the person's.
+func (d *directory) identities(person string) []policy.Identity {
+	var ids []policy.Identity
+	for id, who := range d.people {
+		if who.ID == person {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b policy.Identity) int { return strings.Compare(a.Value, b.Value) })
+	return ids
 }
 
 // resolve asks what is stored, then the chat's directory. If the directory

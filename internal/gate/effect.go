@@ -112,6 +112,11 @@ func (r *Request) onlyTrying(s *Snapshot) bool {
 func (w *work) effect(ctx context.Context, r *Request, what effectKind) error {
 	switch what {
 	case effectApprove:
+		if r.Rule.RequireRole != "" {
+			if err := w.fresh(ctx); err != nil { // roles come and go
+				return err
+			}
+		}
 		return w.write(ctx, r.ID, what, func(ctx context.Context, mr *MergeRequest, r *Request) error {
 			return w.g.forge.Approve(ctx, mr.Ref, r.Head)
 		})

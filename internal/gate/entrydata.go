@@ -3,6 +3,7 @@ package gate
 import (
 	"time"
 
+	"mrgate/internal/policy"
 	"mrgate/internal/words"
 )
 
@@ -71,6 +72,7 @@ const (
 	RefusedAuthor     Refusal = "author"             // of the merge request
 	RefusedCommitter  Refusal = "committer"          // of one of its commits
 	RefusedUnsure     Refusal = "perhaps the author" // nobody can tell
+	RefusedRole       Refusal = "role"               // missing in the forge, or nobody can tell
 	RefusedAgain      Refusal = "decided before"     // by the same person
 	RefusedLate       Refusal = "too late"           // somebody else decided it
 	RefusedExpired    Refusal = "expired"            // so had the request
@@ -158,6 +160,8 @@ type CountsData struct {
 	Counts bool   `json:"counts"`
 	Rule   string `json:"rule"`
 	Policy string `json:"policy"` // under which that is so
+	// Role is the one in the forge that is missing, or there again; "": it is not for that.
+	Role policy.Role `json:"role,omitempty"`
 }
 
 // StateData is an [EntryState].

@@ -503,6 +503,10 @@ func (f *facing) pending() (Tone, string, []words.Text) {
 	own := []string{updated, quorum, barred}
 	for _, d := range f.r.Decisions {
 		if d.Void && d.Verdict == Approve && len(own) < 3+faceSaid {
+			if role := f.r.Rule.RequireRole; role != "" && d.Via == viaCard && f.r.mayApprove(d.Person) {
+				own = append(own, w.LapsedRole(f.nameOf(d), string(role)))
+				continue
+			}
 			own = append(own, w.Lapsed(f.nameOf(d)))
 		}
 	}

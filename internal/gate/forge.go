@@ -27,6 +27,12 @@ type Forge interface {
 	// error is only trouble in transport, ErrHeadMoved, or ErrNotPermitted.
 	Merge(ctx context.Context, mr Ref, head CommitID, how MergeOptions) (MergeResult, error)
 
+	// Role is the role that the account, given by ID or by username, has in the
+	// project of the merge request, also one inherited; "": none, or there is no
+	// such account, or it is blocked. With it comes whose account it is.
+	// ErrNotPermitted: mrgate may not see the project's members.
+	Role(ctx context.Context, mr Ref, of policy.GitLabUser) (Role, error)
+
 	// Close closes the merge request. GitLab's close takes no commit: read first.
 	Close(ctx context.Context, mr Ref, head CommitID) error
 
@@ -55,6 +61,12 @@ type Forge interface {
 	// it was written, internal or public, some forges cannot change.
 	// ErrNotPermitted. ErrPublic: this forge has no internal notes.
 	Note(ctx context.Context, mr Ref, note Note) (ref string, err error)
+}
+
+// Role is what an account may do in a project.
+type Role struct {
+	User User // ID 0: there is no such account
+	Role policy.Role
 }
 
 // MergeOptions is how to merge; nil means as the merge request says.

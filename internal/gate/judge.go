@@ -28,7 +28,8 @@ type view struct {
 	then     *policy.Rule // of what is merged: the rule that covered it when it was; nil: none did
 	contents *Contents
 	panel    *Panel
-	fresh    time.Duration // of the panel, for how long the directory's answers are to be believed
+	roles    map[string]policy.Role // of people in the forge; only those that were asked for, nil: not read
+	fresh    time.Duration          // of the panel, for how long the directory's answers are to be believed
 }
 
 // judge takes in what was read: the one place where what the forge says moves
@@ -62,6 +63,7 @@ func (mr *MergeRequest) judge(v view) {
 			mr.block(cur, why)
 		}
 		mr.recount(cur, v)
+		mr.recountRoles(cur, v)
 	}
 	mr.expire()
 	if !mr.open(v) {
@@ -136,6 +138,9 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 	if !r.State.Followed() || !v.rules.minds(r.Dry) || v.rule == nil || v.panel == nil {
 		return
 	}
+	if v.rule.RequireRole != "" && v.roles == nil && len(r.givers()) > 0 {
+		return // none of what was given may count before the roles are known
+	}
 	if v.panel.Blind && !r.Panel.Blind {
 		// A shell without a chat knows nobody: the listener does this.
 		mr.LookAt = earliest(mr.LookAt, mr.Now.Add(retryMin))
@@ -157,21 +162,36 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 		if d.Via == viaOperator {
 			may = v.rules.OperatorDecisions != policy.OperatorDeny
 		}
-		if void := d.Verdict == Approve && !may; d.Void != void {
-			d.Void = void
-			mr.record(r, EntryCounts, CountsData{Person: d.Person, Name: d.Name, Counts: !void, Rule: rule.Name, Policy: r.PolicyHash})
+		if d.Via == viaCard && rule.RequireRole != "" && may {
+			continue // which recountRoles judges
 		}
+		mr.count(r, d, d.Verdict != Approve || may, "")
 	}
+	mr.recountRoles(r, v)
+	mr.counted(r)
+	mr.addressees(r, nil)
+	if m := r.message(KindNotice, Recipient{ID: r.Panel.Author.ID}); m != nil && r.State == Pending && told != "" && told != mr.notice(r, v.rules.words) {
+		m.Shown = "" // others are asked now, or nobody is
+	}
+}
+
+// count notes whether the decision counts, and if that is for a role, for which.
+func (mr *MergeRequest) count(r *Request, d *Decision, counts bool, role policy.Role) {
+	if d.Void == !counts {
+		return
+	}
+	d.Void = !counts
+	mr.record(r, EntryCounts, CountsData{Person: d.Person, Name: d.Name, Counts: counts, Rule: r.Rule.Name, Policy: r.PolicyHash, Role: role})
+}
+
+// counted moves the request by what counts now.
+func (mr *MergeRequest) counted(r *Request) {
 	enough := r.enough()
 	switch {
 	case r.State == Pending && enough:
 		mr.move(r, EventApproved)
 	case (r.State == Approved || r.State == BlockedNow) && !enough:
 		mr.move(r, EventLapsed)
-	}
-	mr.addressees(r, nil)
-	if m := r.message(KindNotice, Recipient{ID: r.Panel.Author.ID}); m != nil && r.State == Pending && told != "" && told != mr.notice(r, v.rules.words) {
-		m.Shown = "" // others are asked now, or nobody is
 	}
 }
 
@@ -378,9 +398,18 @@ func (mr *MergeRequest) judgeClaim(c *Claim, v view) bool {
 	if c.Action == ActionApprove {
 		verdict = Approve
 	}
+	_, known := v.roles[c.Person.ID]
+	if verdict == Approve && r.Rule.RequireRole != "" && !known && len(r.accountsOf(c.Person.ID)) > 0 {
+		return false
+	}
 	var why Refusal
 	if why, m.Said = r.turnDown(c, verdict, v.rules.words); m.Said != "" {
 		mr.tell(r, c.became(BecameRefused, why, m.Said))
+		return true
+	}
+	if role := r.Rule.RequireRole; verdict == Approve && !v.roles[c.Person.ID].Covers(role) {
+		m.Said = v.rules.words.ToastRole(string(role))
+		mr.tell(r, c.became(BecameRefused, RefusedRole, m.Said))
 		return true
 	}
 	mr.decide(r, &Decision{

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"mrgate/internal/policy"
@@ -74,6 +75,9 @@ func concerned(p *policy.Policy, rule *policy.Rule, s *Snapshot, c *Contents) []
 			ids = append(ids, id)
 		}
 	}
+	if rule.RequireRole != "" {
+		ids = slices.AppendSeq(ids, maps.Values(p.Users))
+	}
 	users := append([]User{s.Author}, s.Reviewers...)
 	for _, by := range c.Committers {
 		users = append(users, by.User)
@@ -106,7 +110,11 @@ func seat(p *policy.Policy, rule *policy.Rule, s *Snapshot, c *Contents, d *dire
 		} else {
 			panel.mind(id, who, d)
 		}
-		panel.Approvers = append(panel.Approvers, Member{Identity: id, Person: who})
+		m := Member{Identity: id, Person: who}
+		if rule.RequireRole != "" && who.ID != "" {
+			m.Accounts = p.AccountsOf(d.identities(who.ID)...)
+		}
+		panel.Approvers = append(panel.Approvers, m)
 	}
 	for _, id := range rule.CardsTo {
 		if id.Kind != policy.KindGroup && !slices.Contains(rule.Approvers, id) {

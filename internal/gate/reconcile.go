@@ -248,9 +248,17 @@ func (w *work) lookUp(ctx context.Context, v *view) error {
 	opens := v.rule != nil && s.Ready() && !asked
 	changed := v.rule != nil && cur != nil && cur.State.Followed() && v.rules.minds(cur.Dry) && asked &&
 		(cur.PolicyHash != v.rules.hash || cur.Panel.Blind && w.g.chat != nil)
-	if !opens && !changed {
-		return nil
+	if opens || changed {
+		if err := w.lookUpPeople(ctx, v); err != nil {
+			return err
+		}
 	}
+	return w.roles(ctx, v)
+}
+
+// lookUpPeople reads whom the request concerns.
+func (w *work) lookUpPeople(ctx context.Context, v *view) error {
+	mr, s := w.mr, v.snapshot
 	contents := mr.Contents
 	if contents == nil || contents.Head != s.Head || contents.Size == nil {
 		if err := w.renew(); err != nil {

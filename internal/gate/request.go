@@ -107,4 +107,7 @@ type Other struct {
 type Member struct {
 	Identity policy.Identity `json:"identity"`
 	Person
+	// Accounts are theirs in the forge, by ID or by username, as far as the policy
+	// tells; only under a rule that demands a role.
+	Accounts []policy.GitLabUser `json:"accounts,omitempty"`
 }

@@ -15,6 +15,7 @@ import (
 	"mrgate/internal/gitlab"
 	"mrgate/internal/gitlabsim"
 	"mrgate/internal/gitlabsim/contract"
+	"mrgate/internal/policy"
 )
 
 const secretToken = "glpat-0123456789abcdefghij"
@@ -118,6 +119,15 @@ func (s *sim) calls() []string {
 	}
 	s.ResetCalls()
 	return list
+}
+
+// SetRole implements gatetest.World.
+func (w *world) SetRole(mr gate.Ref, username string, role policy.Role) int64 {
+	level := map[policy.Role]int{
+		policy.RoleGuest: gitlabsim.Guest, policy.RoleReporter: gitlabsim.Reporter, policy.RoleDeveloper: gitlabsim.Developer,
+		policy.RoleMaintainer: gitlabsim.Maintainer, policy.RoleOwner: gitlabsim.Owner,
+	}[role]
+	return w.SetMember(mr.Project, username, level).ID
 }
 
 // world is the simulated GitLab for the conformance suite.

@@ -205,18 +205,41 @@ func (s *Server) projectJSON(p *Project) object {
 	return o
 }
 
-// getMember answers for the bot; nobody else's membership is simulated.
+// SetMember gives somebody a role in a project, by whatever group; NoAccess takes
+// it away.
+func (s *Server) SetMember(project int64, username string, level int) User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, p := s.person(username), s.mustProject(project)
+	if p.Members == nil {
+		p.Members = map[string]int{}
+	}
+	delete(p.Members, u.Username)
+	if level > NoAccess {
+		p.Members[u.Username] = level
+	}
+	return *u
+}
+
+// getMember answers as lib/api/members.rb: for who is no member as for who does
+// not exist.
 func (s *Server) getMember(q *request) answer {
 	p, no := s.projectOf(q)
 	if no != nil {
 		return *no
 	}
-	if q.number("user_id") != s.bot.ID || p.BotAccess == NoAccess {
-		return message(http.StatusNotFound, "404 Not found")
+	for _, u := range slices.Concat(s.users, []*User{s.bot}) {
+		level := p.Members[u.Username]
+		if u.ID == s.bot.ID {
+			level = p.BotAccess
+		}
+		if u.ID == q.number("user_id") && level > NoAccess {
+			o := s.userJSON(u)
+			o["access_level"], o["expires_at"], o["membership_state"] = level, nil, "active"
+			return jsonAnswer(http.StatusOK, o)
+		}
 	}
-	o := s.userJSON(s.bot)
-	o["access_level"], o["expires_at"], o["membership_state"] = p.BotAccess, nil, "active"
-	return jsonAnswer(http.StatusOK, o)
+	return message(http.StatusNotFound, "404 Not found")
 }
 
 // listMembers is everybody, also who is in by a group; any member may ask

@@ -299,6 +299,7 @@ func TestHashFollowsTheMeaning(t *testing.T) {
 		"approver":     func(p *Policy) { p.Rules[0].Approvers[0] = email("eve") },
 		"required":     func(p *Policy) { p.Rules[0].Required = 2 },
 		"self":         func(p *Policy) { p.Rules[0].AllowSelfApproval = true },
+		"role":         func(p *Policy) { p.Rules[0].RequireRole = RoleGuest },
 		"squash":       func(p *Policy) { p.Rules[0].Merge.Squash = &yes },
 		"source":       func(p *Policy) { p.Rules[0].Merge.RemoveSourceBranch = &yes },
 		"pipeline":     func(p *Policy) { p.Rules[0].Merge.WhenPipelineSucceeds = &yes },

@@ -25,6 +25,7 @@ type Rule struct {
 
 	Required          int  // how many people must approve
 	AllowSelfApproval bool // whether author and committers may approve
+	RequireRole       Role // that a person needs in the project to approve; empty: none
 
 	OnApprove OnApprove
 	OnReject  OnReject

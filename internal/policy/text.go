@@ -63,6 +63,9 @@ func (r *Rule) Text() string {
 	}
 	line("required", strconv.Itoa(r.Required))
 	line("allow_self_approval", strconv.FormatBool(r.AllowSelfApproval))
+	if r.RequireRole != "" {
+		line("require_gitlab_role", string(r.RequireRole))
+	}
 	line("on_approve", string(r.OnApprove))
 	line("on_reject", string(r.OnReject))
 	if merge := r.Merge.text(); merge != "" {

@@ -91,6 +91,9 @@ func (v *validator) rule(r *Rule) {
 		}
 	}
 	v.people(r)
+	if r.RequireRole != "" {
+		choose(v, "require_gitlab_role", r.RequireRole, ranks()[1:]...)
+	}
 	choose(v, "on_approve", r.OnApprove, OnApproveMerge, OnApproveApprove)
 	choose(v, "on_reject", r.OnReject, OnRejectClose, OnRejectComment)
 	if r.Merge.Squash != nil && !*r.Merge.Squash {

@@ -13,6 +13,7 @@ func (p *Policy) Warnings() []Problem {
 	for i := range p.Rules {
 		r, at := &p.Rules[i], v.at("rules", strconv.Itoa(i))
 		at.ownWork(p, r)
+		at.roles(p, r)
 		at.cards(r)
 	}
 	return *v.problems
@@ -37,6 +38,13 @@ func (v *validator) ownWork(p *Policy, r *Rule) {
 		v.say("approvers", "rule %s: nobody can approve what its one approver wrote; add another", quote(r.Name))
 	default:
 		v.say("required", "rule %s: all %d approvers are required, so nobody can get through what one of them wrote; add an approver, or require fewer", quote(r.Name), n)
+	}
+}
+
+// roles warns of approvers of whom nobody can tell who they are in GitLab.
+func (v *validator) roles(p *Policy, r *Rule) {
+	if r.RequireRole != "" && len(p.Users) == 0 && p.UserEmail == "" {
+		v.say("require_gitlab_role", "rule %s: nobody can tell who the approvers are in GitLab, so no approval will count; add users or user_email", quote(r.Name))
 	}
 }
 

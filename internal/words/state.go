@@ -48,6 +48,13 @@ func (w *Words) Lapsed(name string) string {
 		sentence(who+" may no longer decide; that approval no longer counts"))
 }
 
+// LapsedRole : an approval does not count, since its giver lacks a role in GitLab.
+func (w *Words) LapsedRole(name, role string) string {
+	who, is := w.name(name), Line(role, maxName)
+	return w.pick(after(who)+"在 GitLab 中已没有 "+is+" 权限，其批准不再有效",
+		sentence(who+" is not "+is+" in GitLab any more; that approval no longer counts"))
+}
+
 // BarredAuthor stands on the card of an approver who is the author.
 func (w *Words) BarredAuthor() string {
 	return w.pick("这是你的合并请求，需由其他审批人批准", "This is your own merge request; another approver has to approve it")

@@ -56,6 +56,13 @@ func (w *Words) ToastRole(role string) string {
 	return w.pick("你在 GitLab 中没有 "+Line(role, maxName)+" 权限", "You are not "+Line(role, maxName)+" in GitLab")
 }
 
+// ToastAccountUnknown : the rule wants a role in GitLab, and nobody can tell who
+// the clicker is there.
+func (w *Words) ToastAccountUnknown() string {
+	return w.pick("无法确认你的 GitLab 账号，请管理员在 users 中添加你的用户名",
+		"Cannot tell who you are in GitLab; ask an administrator to add your username to users")
+}
+
 // ToastAgain : the person has decided already, and the first decision stands.
 // verdict is that one, "approve" or "reject"; same says that the click was the same.
 func (w *Words) ToastAgain(verdict string, same bool) string {

@@ -1,10 +1,12 @@
 package gatetest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1" //nolint:gosec // commit IDs are SHA-1; nothing is protected by these
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,8 +26,9 @@ type FakeForge struct {
 	projects map[string]int64
 	commits  int
 	notes    int
-	changes  int  // so many, ever: its clock
-	public   bool // there are no internal notes
+	changes  int                              // so many, ever: its clock
+	roles    map[int64]map[string]policy.Role // of a project's members, by username
+	public   bool                             // there are no internal notes
 }
 
 type fakeMR struct {
@@ -333,6 +336,37 @@ func (f *FakeForge) merge(mr *fakeMR, by gate.User) {
 	s.AutoMerge = false
 	f.rest(mr)
 	f.touch(mr)
+}
+
+// Role implements gate.Forge.
+func (f *FakeForge) Role(ctx context.Context, ref gate.Ref, of policy.GitLabUser) (gate.Role, error) {
+	var found gate.Role
+	err := f.call(ctx, "role", ref, []string{cmp.Or(of.Username, strconv.FormatInt(of.ID, 10))}, func(*fakeMR) error {
+		for username, role := range f.roles[ref.Project] {
+			if id := fakeAccount(username); id == of.ID || username == of.Username {
+				found = gate.Role{User: gate.User{ID: id, Username: username}, Role: role}
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// fakeAccount is the ID of the account of a username.
+func fakeAccount(username string) int64 { return 1000 + int64(crc32.ChecksumIEEE([]byte(username))) }
+
+// SetRole implements World.
+func (f *FakeForge) SetRole(ref gate.Ref, username string, role policy.Role) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.roles == nil {
+		f.roles = map[int64]map[string]policy.Role{}
+	}
+	if f.roles[ref.Project] == nil {
+		f.roles[ref.Project] = map[string]policy.Role{}
+	}
+	f.roles[ref.Project][username] = role
+	return fakeAccount(username)
 }
 
 // Close implements gate.Forge.

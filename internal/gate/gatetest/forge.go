@@ -25,6 +25,9 @@ type World interface {
 	MergeByHand(mr gate.Ref)
 	CloseByHand(mr gate.Ref)
 	Reopen(mr gate.Ref)
+	// SetRole gives somebody a role in the merge request's project, or takes it
+	// away (""), and says whose account that is.
+	SetRole(mr gate.Ref, username string, role policy.Role) int64
 	Look(mr gate.Ref) Sight
 }
 
@@ -99,6 +102,39 @@ func Forge(t *testing.T, setup func(t *testing.T) (gate.Forge, World)) {
 		s = get(t, forge, ref)
 		if s.State != gate.ForgeMerged || s.Head != head || s.MergeCommit == "" || s.MergedBy.Username == "" {
 			t.Errorf("merged by hand: %q, head %q, commit %q by %+v", s.State, s.Head, s.MergeCommit, s.MergedBy)
+		}
+	})
+	t.Run("RoleIsThatOfNow", func(t *testing.T) {
+		forge, world := setup(t)
+		ref := world.Open(mr)
+		role := func(of policy.GitLabUser) gate.Role {
+			t.Helper()
+			r, err := forge.Role(t.Context(), ref, of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		alice := policy.GitLabUser{Username: "alice"}
+		if r := role(policy.GitLabUser{Username: "nobody"}); r != (gate.Role{}) {
+			t.Errorf("of nobody: %+v", r)
+		}
+		if r := role(policy.GitLabUser{ID: 987654}); r.Role != "" {
+			t.Errorf("of nobody's number: %+v", r)
+		}
+		for _, want := range []policy.Role{
+			policy.RoleGuest, policy.RoleReporter, policy.RoleDeveloper, policy.RoleMaintainer, policy.RoleOwner, "",
+		} {
+			id := world.SetRole(ref, "alice", want)
+			if r := role(alice); r.User.ID != id || r.User.Username != "alice" || r.Role != want {
+				t.Errorf("of alice, who is %q: %+v", want, r)
+			}
+			if r := role(policy.GitLabUser{ID: id}); r.Role != want {
+				t.Errorf("by number: %+v, want %q", r, want)
+			}
+		}
+		if r := role(policy.GitLabUser{Username: "bob"}); r.Role != "" {
+			t.Errorf("of another: %+v", r)
 		}
 	})
 	t.Run("PipelineOfAnotherHeadIsNone", func(t *testing.T) {
