@@ -56,7 +56,7 @@ func (env *Environment) merges(ctx context.Context, cfg *config.Config, f gate.F
 	if err := out.flush(); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(env.Stderr, "mrgate: %d merges, %d of them around the gate\n", all, around)
+	_, _ = fmt.Fprintf(env.Stderr, "mrgate: merges: %d, of these around the gate: %d\n", all, around)
 	return nil
 }
 

@@ -25,7 +25,7 @@ func TestMergesAsCSV(t *testing.T) {
 		stop()
 
 		code, stdout, stderr := p.run("list", "--format", "csv")
-		if code != ExitDone || stderr != "mrgate: 3 merges, 2 of them around the gate\n" {
+		if code != ExitDone || stderr != "mrgate: merges: 3, of these around the gate: 2\n" {
 			t.Errorf("exit %d, %q", code, stderr)
 		}
 		golden(t, "merges.csv", stdout)

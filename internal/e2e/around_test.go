@@ -160,7 +160,7 @@ func TestMergedAroundTheGateIsSaidLoggedAndCounted(t *testing.T) {
 			}
 			sheet := w.run(nil, "list", "--db", w.db, "--format", "csv")
 			rows, err := csv.NewReader(strings.NewReader(sheet.stdout)).ReadAll()
-			if err != nil || len(rows) != 2 || !strings.Contains(sheet.stderr, "1 merges, 1 of them around the gate") {
+			if err != nil || len(rows) != 2 || !strings.Contains(sheet.stderr, "merges: 1, of these around the gate: 1") {
 				t.Fatalf("list --format csv: %v, %+v", err, sheet)
 			}
 			cell := map[string]string{}

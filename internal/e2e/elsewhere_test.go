@@ -257,7 +257,7 @@ func TestProjectThatIsRenamedOrMoved(t *testing.T) {
 	w.eventually("the merges are listed under the path that it has now", func() bool {
 		r := w.run(nil, "list", "--db", w.db, "--format", "csv", "--project", "tools/ci/hooks")
 		rows, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
-		return r.code == 0 && err == nil && len(rows) == 4 && strings.Contains(r.stderr, "3 merges, 0 of them around the gate")
+		return r.code == 0 && err == nil && len(rows) == 4 && strings.Contains(r.stderr, "merges: 3, of these around the gate: 0")
 	})
 }
 
