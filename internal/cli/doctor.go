@@ -203,7 +203,7 @@ func (d *doctor) clock(check, whose string, ahead time.Duration) {
 		side = "behind"
 	}
 	off := ahead.Abs().Round(time.Second)
-	what := fmt.Sprintf("%s clock is %s %s this machine's", whose, off, side)
+	what := fmt.Sprintf("%s clock is %s %s this machine's", whose, policy.FormatDuration(off), side)
 	const remedy = "set this machine's clock, or have it set by NTP"
 	switch {
 	case off >= clockFailure:

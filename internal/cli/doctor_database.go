@@ -43,7 +43,7 @@ func (d *doctor) database(ctx context.Context) {
 	}
 	store, err := d.env.openArchive(ctx, d.cfg)
 	if err != nil {
-		d.fail(check, "", "", "%s", err)
+		d.fail(check, "", "name the listener's database by --db or MRGATE_DB; if this is it, restore it from a backup", "%s", err)
 		return
 	}
 	defer func() { _ = store.Close() }()
@@ -56,7 +56,7 @@ func (d *doctor) log(ctx context.Context, store *sqlite.Store) {
 	const check = "database.log"
 	v := gate.NewVerification()
 	if err := store.Audit(ctx, v); err != nil {
-		d.fail(check, "", "", "it cannot be read to its end: %s", err)
+		d.fail(check, "", "run it again; if it stays, restore the database from a backup", "it cannot be read to its end: %s", err)
 		return
 	}
 	switch flaw := v.Err(); {
@@ -73,7 +73,7 @@ func (d *doctor) log(ctx context.Context, store *sqlite.Store) {
 func (d *doctor) room(dir string) {
 	free, err := freeSpace(dir)
 	if err != nil {
-		d.unchecked("database.space", "", "", "how much room there is in %s cannot be told: %s", dir, err)
+		d.unchecked("database.space", "", "look yourself", "how much room there is in %s cannot be told: %s", dir, err)
 		return
 	}
 	d.find(roomFor(dir, free))

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"mrgate/internal/feishu"
+	"mrgate/internal/gate"
 )
 
 // subscribe is what only people can look at.
@@ -45,7 +48,12 @@ func (d *doctor) feishu(ctx context.Context) *feishu.Chat {
 
 // noFeishu says that what answers, if anything does, is not Feishu.
 func (d *doctor) noFeishu(err error) {
-	if other, ok := errors.AsType[*feishu.APIError](err); ok {
+	other, ok := errors.AsType[*feishu.APIError](err)
+	if ok && other.Status >= 500 {
+		d.fail("feishu", "", "run it again later", "Feishu, or a proxy before it, cannot answer now: %s", other)
+		return
+	}
+	if ok {
 		d.fail("feishu", "", "set feishu-url to https://open.feishu.cn, of Lark https://open.larksuite.com; else see what the proxy says",
 			"what answers at %s is not Feishu: %s", d.cfg.FeishuURL, other)
 		return
@@ -60,21 +68,21 @@ func (d *doctor) refused(check, remedy string, err error) {
 	d.fail(check, "", remedy, "%s", what)
 }
 
-// refusal words a refusal: Feishu's own remedy, with its link, goes before ours.
+// refusal words a refusal: Feishu's own remedy, if it has a link, goes before ours, and
+// that before what is known of the code.
 func refusal(err error, ours string) (what, remedy string) {
 	refused, ok := errors.AsType[*feishu.APIError](err)
+	if wait, limited := errors.AsType[*gate.RetryAfter](err); limited {
+		return err.Error(), fmt.Sprintf("run it again in %s", wait.After.Round(time.Second))
+	}
 	if !ok || refused.Code == 0 {
 		return err.Error(), "run it again; if it stays, see what Feishu says"
 	}
 	what = fmt.Sprintf("Feishu says %d %s", refused.Code, refused.Msg)
-	switch theirs := refused.Remedy(); {
-	case theirs == "":
-		return what, ours
-	case ours != "" && refused.HelpURL == "":
-		return what, theirs + "; " + ours
-	default:
-		return what, theirs
+	if refused.HelpURL != "" || ours == "" {
+		return what, cmp.Or(refused.Remedy(), "see what Feishu says of this code, in its documentation of server API errors")
 	}
+	return what, ours
 }
 
 func (d *doctor) bot(ctx context.Context, chat *feishu.Chat) {

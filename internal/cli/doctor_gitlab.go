@@ -91,6 +91,8 @@ func (d *doctor) instance(ctx context.Context, forge *gitlab.Forge) bool {
 	switch {
 	case errors.Is(err, gitlab.ErrNoGitLab):
 		d.fail("gitlab", "", "set gitlab-url to GitLab's own address, as people open it, with the path if there is one", "%s: %s", address, err)
+	case errors.Is(err, gitlab.ErrUnwell):
+		d.fail("gitlab", "", "run it again later; if it stays, ask who runs GitLab", "%s: %s", address, err)
 	case err != nil && !refused:
 		what, remedy := unreachable(err, address, "gitlab-url", "gitlab-ca-file")
 		d.fail("gitlab", "", remedy, "%s", what)
@@ -275,7 +277,7 @@ func (d *doctor) awaitsWebhooks() bool {
 func (d *doctor) webhooks(projects []examined) {
 	const check = "gitlab.webhook"
 	sweeps := d.cfg.Sweep > 0
-	found := fmt.Sprintf("sweeps find merge requests every %s", d.cfg.Sweep)
+	found := fmt.Sprintf("sweeps find merge requests every %s", policy.FormatDuration(d.cfg.Sweep))
 	switch {
 	case !d.awaitsWebhooks() && sweeps:
 		d.ok(check, "", "none is taken; %s", found)

@@ -39,10 +39,15 @@ func (d *doctor) people(ctx context.Context, chat *feishu.Chat, projects []exami
 	for _, account := range accounts {
 		ids = append(ids, p.Users[account])
 	}
-	known, err := chat.Resolve(ctx, ids)
-	if err != nil {
-		d.refused("feishu.directory", "", fmt.Errorf("people cannot be looked up: %w", err))
-		return
+	known := map[policy.Identity]gate.Person{}
+	for part := range slices.Chunk(ids, 20) { // a name is a call each, and the port gives up after ten seconds
+		found, err := chat.Resolve(ctx, part)
+		if err != nil {
+			what, remedy := refusal(err, "")
+			d.fail("feishu.directory", "", remedy, "people cannot be looked up: %s", what)
+			return
+		}
+		maps.Copy(known, found)
 	}
 	d.names(ctx, chat, known)
 	unsure := d.approvers(ctx, chat, known)
@@ -149,7 +154,7 @@ func (d *doctor) enough(r *policy.Rule, known map[policy.Identity]gate.Person, u
 			plural(r.Required, "approval"), people(found))
 		return false
 	case open:
-		d.unchecked(check, r.Name, "", "it takes %s; its approvers are at most %s", plural(r.Required, "approval"), people(found))
+		d.unchecked(check, r.Name, "see the lines on its approvers", "it takes %s; its approvers are at most %s", plural(r.Required, "approval"), people(found))
 	case found == r.Required && !r.AllowSelfApproval:
 		d.warn(check, r.Name, "add an approver, or require fewer", "nobody gets through with what one of its approvers wrote: it takes %s, and its approvers are %s",
 			plural(r.Required, "approval"), people(found))
@@ -193,7 +198,8 @@ func (d *doctor) authors(ctx context.Context, chat *feishu.Chat, r *policy.Rule,
 	}
 	authors, all := writers(r, projects)
 	if len(authors) == 0 {
-		d.unchecked(check, r.Name, "", "who writes what is approved here cannot be told; whoever is neither in users nor found by user_email can only be approved by those in users")
+		d.unchecked(check, r.Name, "see that users and user_email cover all who open merge requests, or that users names all approvers",
+			"who may write what is approved here cannot be told; what somebody writes who is neither in users nor found by user_email, only approvers in users can approve")
 		return
 	}
 	strangers, err := d.strangers(ctx, chat, authors)
@@ -203,9 +209,10 @@ func (d *doctor) authors(ctx context.Context, chat *feishu.Chat, r *policy.Rule,
 		d.unchecked(check, r.Name, remedy, "people cannot be looked up: %s", what)
 	case len(strangers) > 0:
 		d.warn(check, r.Name, "add to users in the policy: "+some(strangers, clean),
-			"of %d who may write what is approved here, %d cannot be told from its approvers, and their merge requests be approved by nobody who is not in users", len(authors), len(strangers))
+			"of %d who may write what is approved here, mrgate does not know who %d are in Feishu; what these write, only approvers in users can approve", len(authors), len(strangers))
 	case !all:
-		d.unchecked(check, r.Name, "", "the %d of whom it is known that they may write what is approved here are told from its approvers; GitLab does not tell all", len(authors))
+		d.unchecked(check, r.Name, "see that users and user_email cover all who open merge requests",
+			"the %d of whom it is known that they may write what is approved here are told from its approvers; GitLab does not tell all", len(authors))
 	default:
 		d.ok(check, r.Name, "all %d who may write what is approved here are told from its approvers", len(authors))
 	}

@@ -42,13 +42,13 @@ func unreachable(err error, address, setting, caFile string) (what, remedy strin
 	case errors.As(err, &unknown):
 		return u.Host + " has a certificate of an authority that this machine does not trust (x509)", trust
 	case errors.As(err, &hostname):
-		return fmt.Sprintf("the certificate that %s shows is not for that name (x509: %s)", u.Host, hostname.Error()),
+		return fmt.Sprintf("the certificate that %s shows is not for that name (%s)", u.Host, hostname.Error()),
 			fmt.Sprintf("check %s; else its certificate has to be issued anew", setting)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Sprintf("the certificate of %s has expired, or is not valid yet (x509: %s)", u.Host, invalid.Error()),
+		return fmt.Sprintf("the certificate of %s has expired, or is not valid yet (%s)", u.Host, invalid.Error()),
 			"have it renewed, or set this machine's clock"
 	case errors.As(err, &invalid):
-		return fmt.Sprintf("the certificate of %s cannot be used (x509: %s)", u.Host, invalid.Error()), "have it issued anew"
+		return fmt.Sprintf("the certificate of %s cannot be used (%s)", u.Host, invalid.Error()), "have it issued anew"
 	case errors.As(err, &noTLS), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return u.Host + " does not speak TLS", fmt.Sprintf("check the port in %s, and that the proxy, if there is one, lets TLS through", setting)
 	case proxied:

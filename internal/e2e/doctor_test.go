@@ -226,7 +226,28 @@ func TestDoctorOnGitLab(t *testing.T) {
 				w.gitlab.Inject(gitlabsim.Fault{Status: http.StatusBadGateway})
 				return nil, nil
 			},
-			status: "failure", subject: "gitlab", what: "502",
+			status: "failure", subject: "gitlab", what: "cannot answer now: it was asked for /api/v4/version, and said 502", remedy: "run it again later",
+		},
+		"over its limit": {
+			make: func(w *world) ([]string, []string) {
+				w.gitlab.Inject(gitlabsim.Fault{Status: http.StatusTooManyRequests, RetryAfter: 42 * time.Second})
+				return nil, nil
+			},
+			status: "failure", subject: "gitlab", what: "it asks to wait for 42s", remedy: "run it again later",
+		},
+		"cut off": {
+			make: func(w *world) ([]string, []string) {
+				w.gitlab.Inject(gitlabsim.Fault{Drop: true})
+				return nil, nil
+			},
+			status: "failure", subject: "gitlab", what: "no answer of 127.0.0.1:", remedy: "check gitlab-url",
+		},
+		"fails on the way": {
+			make: func(w *world) ([]string, []string) {
+				w.gitlab.Inject(gitlabsim.Fault{PathSuffix: "/protected_branches", Status: http.StatusInternalServerError})
+				return nil, nil
+			},
+			status: "failure", subject: "gitlab.project acme/webhook", what: "read the protected branches of project 47778247: GitLab answered 500", remedy: "run it again",
 		},
 		"unknown authority": {
 			make: func(w *world) ([]string, []string) {
@@ -241,7 +262,7 @@ func TestDoctorOnGitLab(t *testing.T) {
 					"MRGATE_GITLAB_URL=" + strings.Replace(s.URL, "127.0.0.1", "localhost", 1), "MRGATE_GITLAB_CA_FILE=" + w.authority(s),
 				}, nil
 			},
-			status: "failure", subject: "gitlab", what: "not for that name (x509", remedy: "check gitlab-url",
+			status: "failure", subject: "gitlab", what: "not for that name (x509: certificate is valid for", remedy: "check gitlab-url",
 		},
 		"its own authority": {
 			make: func(w *world) ([]string, []string) {
@@ -444,6 +465,24 @@ func TestDoctorOnFeishu(t *testing.T) {
 			},
 			status: "failure", subject: "feishu", what: "is not Feishu", remedy: "https://open.larksuite.com",
 		},
+		"in trouble": {
+			make:   injected(feishusim.Fault{Status: http.StatusBadGateway}),
+			status: "failure", subject: "feishu", what: "cannot answer now: HTTP 502", remedy: "run it again later",
+		},
+		"cut off": {
+			make:   injected(feishusim.Fault{Drop: true}),
+			status: "failure", subject: "feishu", what: "no answer of 127.0.0.1:", remedy: "check feishu-url",
+		},
+		"over its limit": {
+			make:   injected(feishusim.RateLimited(7)),
+			status: "failure", subject: "feishu.credentials", what: "99991400", remedy: "run it again in 7s",
+		},
+		"unknown authority": {
+			make: func(w *world) ([]string, []string) {
+				return []string{"MRGATE_FEISHU_URL=" + serveTLS(t, w.feishu).URL}, nil
+			},
+			status: "failure", subject: "feishu", what: "authority that this machine does not trust (x509)", remedy: "have the authority added",
+		},
 		"no app": {
 			make:   environmental("MRGATE_FEISHU_APP_ID="),
 			status: "failure", subject: "config", what: "feishu-app-id is missing", remedy: "--feishu-app-id",
@@ -569,7 +608,7 @@ func TestDoctorOnThePolicy(t *testing.T) {
 		},
 		"an author whom nobody knows": {
 			with:   with("  bob: bob@example.com\n", ""),
-			status: "warning", subject: "policy.authors production", what: "of 2 who may write what is approved here, 1 cannot be told", remedy: "add to users in the policy: bob",
+			status: "warning", subject: "policy.authors production", what: "of 2 who may write what is approved here, mrgate does not know who 1 are in Feishu", remedy: "add to users in the policy: bob",
 		},
 		"authors by their e-mail": {
 			with:   with("users:\n  bob: bob@example.com\n  alice: alice@example.com\n", "user_email: \"{username}@example.com\"\n"),
@@ -628,7 +667,7 @@ func TestDoctorOnTheDatabase(t *testing.T) {
 		},
 		"no database": {
 			make:   func(w *world) ([]string, []string) { return nil, []string{"--db", w.config} },
-			status: "failure", subject: "database", what: "is not an SQLite database",
+			status: "failure", subject: "database", what: "is not an SQLite database", remedy: "--db",
 		},
 		"well": {
 			make:   func(w *world) ([]string, []string) { w.work(); return nil, nil },

@@ -60,6 +60,9 @@ func (c *Chat) Resolve(ctx context.Context, ids []policy.Identity) (map[policy.I
 
 // Find is Resolve without names, which are a call each.
 func (c *Chat) Find(ctx context.Context, ids []policy.Identity) (map[policy.Identity]gate.Person, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+
 	people := make(map[policy.Identity]gate.Person, len(ids))
 	var emails, mobiles []string
 	for _, id := range ids {

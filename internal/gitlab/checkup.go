@@ -23,6 +23,8 @@ var (
 	ErrToken = errors.New("GitLab refuses the token")
 	// ErrNoGitLab : something answers, and it is no GitLab.
 	ErrNoGitLab = errors.New("what answers there is no GitLab")
+	// ErrUnwell : GitLab, or what stands before it, answers that it cannot now.
+	ErrUnwell = errors.New("GitLab, or a proxy before it, cannot answer now")
 )
 
 // Instance is a GitLab.
@@ -32,8 +34,8 @@ type Instance struct {
 	Dated   bool          // it said what its clock shows
 }
 
-// Instance reads which GitLab this is. ErrNoGitLab; ErrToken comes with what could be
-// found out all the same; any other error: nothing answers as it should.
+// Instance reads which GitLab this is. ErrNoGitLab; ErrUnwell; ErrToken comes with what
+// could be found out all the same; any other error: nobody answers.
 // docs.gitlab.com/api/version
 func (f *Forge) Instance(ctx context.Context) (Instance, error) {
 	ctx, cancel := f.bound(ctx)
@@ -56,14 +58,17 @@ func (f *Forge) Instance(ctx context.Context) (Instance, error) {
 		return in, fmt.Errorf("%w: %w", ErrToken, err)
 	case http.StatusForbidden: // a token without the scope
 		return in, nil
-	case http.StatusNotFound:
-		return in, fmt.Errorf("%w: %w", ErrNoGitLab, err)
 	}
+	wait, limited := errors.AsType[*gate.RetryAfter](err)
 	switch {
-	case err != nil && resp != nil && resp.StatusCode/100 == 2, err == nil && answer.Version == "":
-		return in, fmt.Errorf("%w: GET /api/v4/version was answered %d, and not as GitLab does", ErrNoGitLab, resp.StatusCode)
-	case err != nil && status(err)/100 == 3:
-		return in, fmt.Errorf("%w: %w", ErrNoGitLab, err)
+	case limited:
+		return in, fmt.Errorf("%w: it asks to wait for %s", ErrUnwell, wait.After.Round(time.Second))
+	case status(err)/100 == 3:
+		return in, fmt.Errorf("%w: %w", ErrNoGitLab, err) // which says where it points
+	case status(err) >= 500:
+		return in, fmt.Errorf("%w: it was asked for /api/v4/version, and said %d", ErrUnwell, status(err))
+	case err != nil && resp != nil, err == nil && answer.Version == "":
+		return in, fmt.Errorf("%w: it was asked for /api/v4/version, and said %d", ErrNoGitLab, resp.StatusCode)
 	}
 	return in, err
 }
