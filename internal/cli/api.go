@@ -13,9 +13,9 @@ import (
 )
 
 // newAPI gives the listener's API, which ends its waits with ctx.
-func newAPI(ctx context.Context, cfg *config.Config, g *gate.Gate, archive gate.Archive, forge *gitlab.Forge, log *slog.Logger) *server.API {
+func newAPI(ctx context.Context, cfg *config.Config, g *gate.Gate, forge *gitlab.Forge, log *slog.Logger) *server.API {
 	api := &server.API{
-		Gate: g, Archive: archive, Code: forge,
+		Gate: g, Code: forge,
 		Tokens: tokens(cfg.APIToken), Operators: tokens(cfg.OperatorToken),
 		Ending: ctx.Done(), Log: log,
 	}

@@ -53,6 +53,9 @@ func (env *Environment) notifyServer(ctx context.Context, cfg *config.Config) er
 	defer cancel()
 	var st server.Status
 	if err := r.persist(ctx, http.MethodPost, "/api/v1/requests", 0, asked.Ask, &st); err != nil {
+		if cfg.Wait > 0 && ctx.Err() != nil {
+			return &exitError{ExitTimeout, fmt.Errorf("notify: %s was not decided within %s: %w", asked.name, cfg.Wait, err)}
+		}
 		return fmt.Errorf("notify: ask for %s: %w", asked.name, err)
 	}
 	if cfg.Wait == 0 {

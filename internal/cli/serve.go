@@ -169,7 +169,7 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	if cfg.Sweep > 0 {
 		measured.Sweep(g.LastSweep)
 	}
-	api := newAPI(ctx, cfg, g, store, forge, log)
+	api := newAPI(ctx, cfg, g, forge, log)
 	maps.Copy(routes, api.Public())
 	guard := server.Guard{Loopback: server.IsLoopback(cfg.AdminListen), Operators: tokens(cfg.OperatorToken)}
 	admin := map[string]http.Handler{

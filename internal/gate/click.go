@@ -139,6 +139,11 @@ func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence
 // counts.
 func (mr *MergeRequest) claim(r *Request, m *Message, c Click, evidence Evidence, p *rules) Answer {
 	w := p.words
+	for _, claim := range mr.Claims {
+		if claim.Message == m.Key && claim.Person.ID == c.By.ID {
+			return Answer{Kind: AnswerInfo, Text: w.ToastChecking()} // the first one stands
+		}
+	}
 	if len(mr.Claims) >= maxClaims {
 		return Answer{Kind: AnswerError, Text: w.ToastUnavailable(), Why: RefusedCrowd}
 	}

@@ -252,6 +252,8 @@ func (mr *MergeRequest) settled(r *Request, w *words.Words, p *rules) bool {
 func (mr *MergeRequest) nextDue(w *words.Words, p *rules) time.Time {
 	var due time.Time
 	switch r, _ := mr.nextEffect(p); {
+	case mr.Snapshot == nil && mr.LookAt.IsZero() && mr.Tries >= goneAfter:
+		// It never was there.
 	case r != nil, mr.Snapshot == nil:
 		due = latest(mr.Now, mr.ForgeAt)
 	case !mr.LookAt.IsZero():

@@ -166,7 +166,13 @@ func (w *work) stillWanted(id int64, what effectKind, announced func(mr *MergeRe
 
 // write is approve, close or retract: effects that either are done or fail.
 func (w *work) write(ctx context.Context, id int64, what effectKind, do func(context.Context, *MergeRequest, *Request) error) error {
-	still, err := w.stillWanted(id, what, func(mr *MergeRequest, r *Request) { r.effect(what).Tried = mr.Now })
+	still, err := w.stillWanted(id, what, func(mr *MergeRequest, r *Request) {
+		r.effect(what).Tried = mr.Now
+		if what == effectRetract && r.State.Open() {
+			// Whether its answer comes or not: approved again, all is to be done again.
+			r.Approve.Done, r.Merge, r.Scheduled = time.Time{}, Effect{}, false
+		}
+	})
 	if err != nil || !still {
 		return err
 	}
@@ -258,7 +264,7 @@ func (mr *MergeRequest) did(r *Request, what effectKind, trouble string) {
 // commit if it can be merged.
 func (w *work) merge(ctx context.Context, id int64) error {
 	project := w.mr.Ref.Project
-	if !w.g.merges.lock(ctx, project, leaseFor/3) {
+	if !w.g.merges.lock(ctx, project, mergeTurn) {
 		err := w.change(func(mr *MergeRequest) { mr.LookAt = mr.Now.Add(retryMin) })
 		return errors.Join(err, errStop)
 	}

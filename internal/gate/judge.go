@@ -108,7 +108,7 @@ func (mr *MergeRequest) follow(r *Request, v view) {
 		mr.move(r, EventMerged) // whoever pressed
 	case s.State == ForgeMerged:
 		mr.end(r, EventWithdrawn, CauseMerged)
-	case s.State == ForgeClosed && r.State == Rejected && r.Rule.OnReject == policy.OnRejectClose:
+	case s.State == ForgeClosed && r.State == Rejected && r.Rule.OnReject == policy.OnRejectClose && !r.Dry:
 		mr.move(r, EventClosed)
 	case s.State == ForgeClosed:
 		mr.end(r, EventWithdrawn, CauseClosed)
@@ -151,6 +151,14 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 		// What was decided on a card that promised no more than this stays no more.
 		rule.OnApprove, rule.OnReject = r.Rule.OnApprove, r.Rule.OnReject
 	}
+	// Nor is what the forge may be doing already called something else.
+	if r.Merge.tried() {
+		rule.OnApprove = r.Rule.OnApprove
+	}
+	if r.Close.tried() {
+		rule.OnReject = r.Rule.OnReject
+	}
+	ended := r.ends()
 	told, before := mr.notice(r, v.rules.words), r.Panel
 	r.Rule, r.PolicyHash, r.Panel = rule, v.rules.hash, *v.panel
 	r.Panel.Until = r.until(v.fresh, mr.Now)
@@ -169,6 +177,9 @@ func (mr *MergeRequest) recount(r *Request, v view) {
 	}
 	mr.recountRoles(r, v)
 	mr.counted(r)
+	if !ended && r.ends() {
+		mr.tellAuthor(r)
+	}
 	mr.addressees(r, nil)
 	if m := r.message(KindNotice, Recipient{ID: r.Panel.Author.ID}); m != nil && r.State == Pending && told != "" && told != mr.notice(r, v.rules.words) {
 		m.Shown = "" // others are asked now, or nobody is

@@ -139,7 +139,7 @@ func TestNoteFollowsTheRequest(t *testing.T) {
 					b.Fatal(err)
 				}
 				wait(3 * time.Second)
-				b.noted(ref, "Approved by Alice in Feishu (no longer counts): well done", "→ The rule has changed; approval is needed again")
+				b.noted(ref, "Approved by Alice in Feishu (no longer counts): well done", "→ Approvals no longer count; approval is needed again")
 				b.forge.SetConflict(ref, false)
 				b.click(g, b.carol, gate.ActionApprove, "")
 			},

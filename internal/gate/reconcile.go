@@ -377,6 +377,9 @@ func (mr *MergeRequest) rest(err error, w *words.Words) {
 				mr.refuseClaim(c, RefusedCard, w.ToastUnknownCard())
 			}
 		}
+		if mr.Snapshot == nil && len(mr.Claims) == 0 {
+			mr.LookAt = time.Time{} // it never was there: nobody waits for it
+		}
 	}
 }
 

@@ -43,7 +43,12 @@ func (mr *MergeRequest) Standing(request int64) Standing {
 	if request != 0 {
 		r = mr.request(request)
 	}
-	if r == nil {
+	switch {
+	case r == nil:
+		return mr.unasked()
+	case request == 0 && mr.wantedAgain():
+		return StandingUnknown
+	case request == 0 && mr.movedOn(r):
 		return mr.unasked()
 	}
 	switch {
@@ -74,6 +79,14 @@ func (mr *MergeRequest) Standing(request int64) Standing {
 		}
 	}
 	return StandingOvertaken
+}
+
+// movedOn says that the merge request is open for something else than what the
+// request was about, and that this is still to be asked about.
+func (mr *MergeRequest) movedOn(r *Request) bool {
+	s := mr.Snapshot
+	return !r.State.Followed() && s != nil && (s.State == ForgeOpen || s.State == ForgeLocked) &&
+		(s.Draft || r.Head != s.Head || r.Target != s.Target || r.Opening != mr.Opening)
 }
 
 // unasked is the standing of a merge request for which nothing is open.

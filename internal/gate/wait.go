@@ -19,6 +19,10 @@ const (
 	// freshFor is how old a reading may be when a merge starts.
 	freshFor = 2 * time.Second
 
+	// mergeTurn is how long a worker waits for another merge of the same project:
+	// one that waits is one that other projects lack.
+	mergeTurn = 200 * time.Millisecond
+
 	retryMin = time.Second
 	retryMax = 5 * time.Minute
 	// personMin and personMax bound how often it is looked whether somebody has

@@ -24,9 +24,8 @@ import (
 // the caller is known, and what a job may not see is answered like what is not
 // there.
 type API struct {
-	Gate    *gate.Gate
-	Archive gate.Archive
-	Code    Code
+	Gate *gate.Gate
+	Code Code
 
 	Tokens    []Token // may open and wait, on the public address
 	Operators []Token // may decide and read, on the admin address
@@ -316,8 +315,8 @@ func (a *API) target(ctx context.Context, r *http.Request, by caller) (target, *
 	return target{by: gate.By{Ref: &ref}, ref: &ref}, p
 }
 
-// ref is the lasting name of a merge request, from the database where that is
-// enough.
+// ref is the lasting name of a merge request. Of a path only the code host can
+// tell whose it is by now.
 func (a *API) ref(ctx context.Context, by caller, project string, number int64) (gate.Ref, *Problem) {
 	if id, err := strconv.ParseInt(project, 10, 64); err == nil && id > 0 {
 		return a.Code.Ref(id, number), nil
@@ -331,11 +330,6 @@ func (a *API) ref(ctx context.Context, by caller, project string, number int64) 
 	// The caller's wait is for people; this is answered at once.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
 	defer cancel()
-	if found, err := a.Archive.Find(ctx, gate.Sought{Path: project, Number: number}); err == nil && len(found) > 0 {
-		if mr, err := a.Archive.Story(ctx, found[0]); err == nil {
-			return mr.Ref, nil
-		}
-	}
 	ref, _, err := a.Code.Find(ctx, project, number)
 	if err != nil {
 		return gate.Ref{}, a.notFound(ctx, err)

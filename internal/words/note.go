@@ -77,7 +77,7 @@ func (w *Words) as(sha string) string {
 
 // NoteLapsed : approvals stopped counting.
 func (w *Words) NoteLapsed() string {
-	return w.pick("→ 规则已改，需重新审批", "→ The rule has changed; approval is needed again")
+	return w.pick("→ 批准不再有效，需重新审批", "→ Approvals no longer count; approval is needed again")
 }
 
 // NoteOutdated : there is another commit.
