@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -215,8 +216,10 @@ func TestSweepGoesOnWhereItWas(t *testing.T) {
 type lists struct {
 	gate.Forge
 	first []gate.List
-	read  map[string]int
 	err   func(list gate.List) error
+
+	mu   sync.Mutex
+	read map[string]int
 }
 
 func (l *lists) Lists(ctx context.Context, scope policy.Scope) ([]gate.List, error) {
@@ -225,7 +228,9 @@ func (l *lists) Lists(ctx context.Context, scope policy.Scope) ([]gate.List, err
 }
 
 func (l *lists) Changed(ctx context.Context, list gate.List, mark gate.Mark) (gate.Page, error) {
+	l.mu.Lock()
 	l.read[list.Of]++
+	l.mu.Unlock()
 	if err := l.err(list); err != nil {
 		return gate.Page{}, err
 	}
@@ -254,9 +259,11 @@ func TestListThatFailsKeepsNoOtherFromItsTurn(t *testing.T) {
 				}}
 				g := b.sweeping(false, func(p *gate.Parts) { p.Forge = l })
 				defer g.stop()
+				l.mu.Lock()
 				if n := len(l.read); n != c.read && n != c.read+1 { // and the one that can be read
 					t.Errorf("in the first sweep were read: %v", l.read)
 				}
+				l.mu.Unlock()
 				wait(5 * time.Minute)
 				b.forge.Open(gate.Snapshot{Path: "payments/api"})
 				wait(5 * time.Minute)
