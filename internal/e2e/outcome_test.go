@@ -265,9 +265,8 @@ func (w *world) begin(l *listener, asked ...feishusim.User) gitlabsim.MergeReque
 	return mr
 }
 
-// settle waits until nothing has been called for a while, and forgets the calls
-// so far.
-func (w *world) settle() {
+// quiet waits until nothing has been called for a while.
+func (w *world) quiet() {
 	w.t.Helper()
 	calls, since := -1, time.Now()
 	w.eventually("it is quiet", func() bool {
@@ -276,6 +275,10 @@ func (w *world) settle() {
 		}
 		return time.Since(since) > aWhile
 	})
+}
+
+// settle forgets the calls so far.
+func (w *world) settle() {
 	w.gitlab.ResetCalls()
 	w.feishu.ResetCalls()
 }

@@ -11,6 +11,7 @@ import (
 // refused demands that a click changed nothing, and that its toast says why.
 func (w *world) refused(l *listener, who feishusim.User, message string, c feishusim.ClickOptions, why string) {
 	w.t.Helper()
+	w.quiet()
 	w.settle()
 	before := len(w.feishu.Messages())
 	shown := feishusim.PlainText(w.messageBy(message).Card)

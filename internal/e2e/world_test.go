@@ -38,7 +38,7 @@ const (
 	verification  = "vtk-e2e-Jh31QwEr"
 	tenantKey     = "tenant_e2e_1"
 
-	patience = 45 * time.Second // for what takes milliseconds, or, after a kill -9, up to 15 s
+	patience = 90 * time.Second // for what takes milliseconds, or, after a kill -9, up to 15 s
 )
 
 const policyText = `
@@ -70,7 +70,7 @@ func run(m *testing.M) int {
 	_ = os.Setenv("MRGATE_E2E_BINARY", bin)
 	// Most of these tests wait for a lease or a time-out and need no core.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "40"); err != nil {
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
