@@ -70,7 +70,7 @@ func run(m *testing.M) int {
 	_ = os.Setenv("MRGATE_E2E_BINARY", bin)
 	// Most of these tests wait for a lease or a time-out and need no core.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "28"); err != nil {
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
