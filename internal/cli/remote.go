@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -107,12 +108,14 @@ func (r *remote) call(ctx context.Context, method, path string, wait time.Durati
 }
 
 // persist makes the call again until it is answered, refused for good, or ctx
-// ends: a listener is started anew, a connection is cut.
+// ends: a listener is started anew, a connection is cut. A certificate that is not
+// trusted is for good, too.
 func (r *remote) persist(ctx context.Context, method, path string, wait time.Duration, body, into any) error {
 	for pauseFor := time.Second; ; pauseFor = min(2*pauseFor, 10*time.Second) {
 		err := r.call(ctx, method, path, wait, body, into)
 		var refused *problemError
-		if err == nil || errors.As(err, &refused) && !refused.passes() {
+		_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+		if err == nil || untrusted || errors.As(err, &refused) && !refused.passes() {
 			return err
 		}
 		timer := time.NewTimer(pauseFor)

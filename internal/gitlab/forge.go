@@ -139,7 +139,7 @@ func NewTransport(caFile string) (http.RoundTripper, error) {
 	t = t.Clone()
 	t.MaxIdleConnsPerHost = 16 // gate's workers all talk to this one host
 	if caFile == "" {
-		return t, nil
+		return trusting{t}, nil
 	}
 	pem, err := os.ReadFile(caFile) //nolint:gosec // the operator names it
 	if err != nil {
@@ -153,7 +153,20 @@ func NewTransport(caFile string) (http.RoundTripper, error) {
 		return nil, fmt.Errorf("gitlab_ca_file: %s holds no PEM certificate", caFile)
 	}
 	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	return t, nil
+	return trusting{t}, nil
+}
+
+// trusting is a transport that says what to do about an authority that is not
+// trusted.
+type trusting struct{ *http.Transport }
+
+// RoundTrip implements [http.RoundTripper].
+func (t trusting) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.Transport.RoundTrip(r)
+	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+		err = fmt.Errorf("%w; if it is your company's own, name the PEM file with its certificate by gitlab_ca_file", err)
+	}
+	return resp, err
 }
 
 // unlimited is a go-gitlab rate limiter that is none.

@@ -108,10 +108,19 @@ func (s *Server) SignIDToken(alg, kid string, claims map[string]any) string {
 	return text + "." + b64.EncodeToString(signature)
 }
 
+// issuer is the instance's own address, as GitLab has it in its settings; of one
+// that was never told, what it is called. Call it with the lock held.
+func (s *Server) issuer(r *http.Request) string {
+	if s.told {
+		return s.url
+	}
+	return "http://" + r.Host
+}
+
 // openID answers the addresses at which the keys are found, which need no token
 // (docs.gitlab.com/integration/openid_connect_provider/); false: it is none.
 func (s *Server) openID(r *http.Request) (answer, bool) {
-	issuer := "http://" + r.Host
+	issuer := s.issuer(r)
 	switch {
 	case r.Method != http.MethodGet:
 	case r.URL.Path == "/.well-known/openid-configuration":

@@ -105,6 +105,7 @@ type Server struct {
 	idle       *sync.Cond // of mu: nothing is under way any more
 	busy       int        // webhook deliveries and asynchronous merges under way
 	url        string
+	told       bool // url
 	bot        *User
 	token      token
 	users      []*User
@@ -140,7 +141,8 @@ func New(opts Options) *Server {
 	if opts.TokenExpires.IsZero() {
 		opts.TokenExpires = opts.Now().AddDate(1, 0, 0)
 	}
-	if opts.URL == "" {
+	told := opts.URL != ""
+	if !told {
 		opts.URL = "https://gitlab.example.com"
 	}
 	if opts.Version == "" {
@@ -155,6 +157,7 @@ func New(opts Options) *Server {
 	s := &Server{
 		opts:   opts,
 		url:    strings.TrimSuffix(opts.URL, "/"),
+		told:   told,
 		token:  token{value: opts.Token, scopes: opts.TokenScopes, expires: opts.TokenExpires},
 		moved:  map[string]*Project{},
 		groups: map[string]int64{}, rendered: map[string]rendered{},
@@ -171,7 +174,7 @@ func New(opts Options) *Server {
 func (s *Server) SetURL(url string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.url = strings.TrimSuffix(url, "/")
+	s.url, s.told = strings.TrimSuffix(url, "/"), true
 }
 
 // Hook has fn called twice in every call: as it arrives, and when its effect
