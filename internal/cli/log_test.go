@@ -77,7 +77,7 @@ func TestTellsWhatItDoesNotKnow(t *testing.T) {
 		`"no object"`:               `"no object"`,
 		`{"kind":7}`:                `{"kind":7}`,
 	} {
-		for _, kind := range []gate.EntryKind{"novel", gate.EntryDecided, gate.EntryClick, gate.EntryEffect, gate.EntryMessage, gate.EntryPolicy, gate.EntryBypassed, gate.EntryAgain} {
+		for _, kind := range []gate.EntryKind{"novel", gate.EntryDecided, gate.EntryClick, gate.EntryEffect, gate.EntryMessage, gate.EntryPolicy, gate.EntryBypassed, gate.EntryReminder, gate.EntryAgain} {
 			if got := teller.tell(t.Context(), gate.Entry{Kind: kind, Data: []byte(data)}); got != want {
 				t.Errorf("%s %s: %q, want %q", kind, data, got, want)
 			}
@@ -124,6 +124,9 @@ func TestTells(t *testing.T) {
 		},
 		{gate.EntryPolicy, `{"policy":"0123456789abcdef"}`, "policy 0123456789ab is in force"},
 		{gate.EntryPolicy, `{"policy":"0123456789abcdef","before":"fedcba9876543210"}`, "policy 0123456789ab is in force, before it was fedcba987654"},
+		{gate.EntryReminder, `{"did":"sent","to":{"id":"ou_alice"},"waiting":1}`, "reminder sent to Alice"},
+		{gate.EntryReminder, `{"did":"sent","to":{"id":"ou_alice"},"waiting":3}`, "reminder of this and 2 more sent to Alice"},
+		{gate.EntryReminder, `{"did":"let go","to":{"id":"ou_alice"},"waiting":1,"why":"gone"}`, `reminder to Alice was let go: "gone"`},
 		{gate.EntryAgain, `{"by":{"id":"ou_bob","name":"Bob"},"at":"2026-10-08T10:00:00Z"}`, "Bob asked again"},
 		{gate.EntryAgain, `{"at":"2026-10-08T10:00:00Z"}`, "a job asked again"},
 		{gate.EntryDecided, `{"person":"ou_alice","name":"Alice","verdict":"reject","reason":"a\nb","via":"card"}`, `Alice rejected: "a b"`},

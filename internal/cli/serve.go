@@ -266,7 +266,7 @@ func newGate(cfg *config.Config, store gate.Store, forge gate.Forge, observer ga
 	}
 	return gate.New(gate.Parts{
 		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Log: log, Earlier: config.ParsePolicy,
-		DryRun: cfg.DryRun, Observer: observer,
+		DryRun: cfg.DryRun, Observer: observer, Sweeps: cfg.Sweep > 0,
 	}), nil
 }
 

@@ -246,6 +246,8 @@ type messageItem struct {
 	Failures  int              `json:"failures,omitempty"` // in a row
 	NextTryAt stamp            `json:"next_try_at,omitzero"`
 	LetGo     string           `json:"let_go,omitempty"` // why it is followed no more
+
+	RemindedAt stamp `json:"reminded_at,omitzero"` // of a card: when its recipient was reminded
 }
 
 // event is an entry of the log.
@@ -321,7 +323,7 @@ func storyOf(mr *gate.MergeRequest, siblings []int64) *story {
 		}
 	}
 	for _, m := range r.Messages {
-		item := messageItem{Kind: m.Kind, To: m.To.ID, Group: m.To.Group, Sent: m.Ref != nil, Failures: m.Tries, LetGo: m.Gone}
+		item := messageItem{Kind: m.Kind, To: m.To.ID, Group: m.To.Group, Sent: m.Ref != nil, Failures: m.Tries, LetGo: m.Gone, RemindedAt: stamp(m.RemindedAt)}
 		if m.Tries > 0 && m.Gone == "" {
 			item.NextTryAt = stamp(m.NotBefore)
 		}

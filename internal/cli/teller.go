@@ -133,6 +133,8 @@ func (t *teller) tell(ctx context.Context, e gate.Entry) string {
 		said = told(e, func(d gate.MessageData) string { return t.message(ctx, e.Request, d) })
 	case gate.EntryPolicy:
 		said = told(e, policyChanged)
+	case gate.EntryReminder:
+		said = told(e, func(d gate.ReminderData) string { return t.reminder(ctx, e.Request, d) })
 	case gate.EntryAgain:
 		said = told(e, t.askedAgain)
 	case gate.EntryPeople:
@@ -150,6 +152,21 @@ func told[T any](e gate.Entry, tell func(T) string) string {
 		return ""
 	}
 	return tell(data)
+}
+
+func (t *teller) reminder(ctx context.Context, request int64, d gate.ReminderData) string {
+	to := t.to(ctx, request, d.To)
+	switch d.Did {
+	case gate.MessageSent:
+		if d.Waiting == 1 {
+			return "reminder sent to " + to
+		}
+		return fmt.Sprintf("reminder of this and %d more sent to %s", d.Waiting-1, to)
+	case gate.MessageLetGo:
+		return "reminder to " + to + " was let go" + because(d.Why)
+	case gate.MessageChanged, gate.MessageAnswered:
+	}
+	return ""
 }
 
 func (t *teller) askedAgain(d gate.AgainData) string {

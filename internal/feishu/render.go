@@ -184,11 +184,11 @@ func paragraphs(texts []words.Text, b budget) []node {
 		if i == maxLines {
 			break
 		}
-		strong := false
+		marked := false
 		for _, run := range t {
-			strong = strong || run.Strong
+			marked = marked || run.Strong || run.Link != ""
 		}
-		if !strong {
+		if !marked {
 			if s := literal(t.String(), b.text); s != "" {
 				out = append(out, div(s, nil))
 			}

@@ -165,6 +165,30 @@ func goldenCards() map[string]gate.Card {
 			Key: cardKey, Tone: gate.ToneGreen, Title: "Merged · payments/api !7", Link: mrURL,
 			Summary: "Alice approved payments/api !7; merged into main", Facts: lines("Alice approved payments/api !7; merged into main"),
 		},
+		"expired.zh": {
+			Key: cardKey, Tone: gate.ToneGrey, Title: "已过期 · payments/api !7", Subtitle: "重试支付回调", Link: mrURL,
+			Summary: "payments/api !7 已 13 天无人审批", Facts: lines("payments/api !7 已 13 天无人审批"),
+			Actions: []gate.Action{{ID: gate.ActionAgain, Label: "再次发起", Style: gate.StylePrimary}, viewZH()},
+		},
+		"expired.en": {
+			Key: cardKey, Tone: gate.ToneGrey, Title: "Expired · payments/api !7", Subtitle: "Retry payment callbacks", Link: mrURL,
+			Summary: "Nobody decided on payments/api !7 in 13 days", Facts: lines("Nobody decided on payments/api !7 in 13 days"),
+			Actions: []gate.Action{{ID: gate.ActionAgain, Label: "Ask again", Style: gate.StylePrimary}, viewEN()},
+		},
+		"reminder.zh": {
+			Key: cardKey, Tone: gate.ToneBlue, Title: "你有 2 个合并请求待审批，最久的已等 4 小时", Summary: "你有 2 个合并请求待审批，最久的已等 4 小时",
+			Facts: []words.Text{
+				{{Text: "payments/api !7", Link: mrURL}, {Text: " 重试支付回调，已等 4 小时，10月9日 18:00 过期"}},
+				{{Text: "payments/api !8", Link: "https://gitlab.example.com/payments/api/-/merge_requests/8"}, {Text: " 支付 [x](https://evil.example)，已等 3 小时"}},
+			},
+			Foot: "请在此前收到的卡片上决定",
+		},
+		"reminder.en": {
+			Key: cardKey, Tone: gate.ToneBlue, Title: "Waiting for you · payments/api !7", Subtitle: "Retry payment callbacks", Link: mrURL,
+			Summary: "Waiting for you: payments/api !7 Retry payment callbacks, 4 hours so far",
+			Facts:   []words.Text{{{Text: "payments/api !7", Link: mrURL}, {Text: " Retry payment callbacks, 4 hours so far, expires on Oct 9, 18:00"}}},
+			Foot:    "Decide on the cards that you already have",
+		},
 		"hostile": hostileCard(),
 	}
 }
@@ -289,6 +313,28 @@ func TestHostileTextsAreReadAsWritten(t *testing.T) {
 	}
 }
 
+// TestLinks: a link leads where it should, whatever it is called and whatever
+// stands around it, and nothing else leads anywhere.
+func TestLinks(t *testing.T) {
+	const odd = "https://gitlab.example.com/a(b)/[c]/-/merge_requests/7?x=1&copy=2"
+	for _, s := range append(hostileTexts(), "](https://evil.example)", "[", "a](b)[c", "![", "\\") {
+		card := gate.Card{Key: cardKey, Title: "t", Facts: []words.Text{{{Text: s, Link: odd}, {Text: "，" + s}}, {{Text: s + s, Link: "javascript:alert(1)"}, {Text: s}}}}
+		out, err := feishu.Render(card)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := feishusim.Links(string(out)), []string{"https://gitlab.example.com/a%28b%29/%5Bc%5D/-/merge_requests/7?x=1&copy=2"}; !slices.Equal(got, want) {
+			t.Errorf("%q leads to %q, want %q\n%s", s, got, want, out)
+		}
+		if got, want := squeeze(feishusim.PlainText(string(out))), squeeze("t\n"+s+"，"+s+"\n"+s+s+s); got != want {
+			t.Errorf("reads %q, want %q", got, want)
+		}
+		if err := feishusim.CheckCard(string(out)); err != nil {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
 func TestButtons(t *testing.T) {
 	cards := goldenCards()
 	read := func(name string) []feishusim.Button {
@@ -359,7 +405,7 @@ func TestEverythingTooMuch(t *testing.T) {
 			Quote: huge + "\n" + huge, Input: &gate.Input{Label: huge}, Foot: huge,
 		}
 		for range 20 {
-			card.Facts = append(card.Facts, bold(huge, huge, huge))
+			card.Facts = append(card.Facts, bold(huge, huge, huge), words.Text{{Text: huge, Link: mrURL + "?" + strings.Repeat("&", 200)}})
 			card.Status = append(card.Status, words.Plain(huge))
 			card.Details = append(card.Details, gate.Detail{Title: huge, Lines: []string{huge, huge}})
 			card.Actions = append(card.Actions, gate.Action{

@@ -68,8 +68,8 @@ func clean(s string) string {
 	}, s)
 }
 
-// markdown is t with its strong pieces in bold, as markdown of JSON 2.0, of at
-// most limit characters as people read them.
+// markdown is t with its strong pieces in bold and its links, as markdown of JSON
+// 2.0, of at most limit characters as people read them.
 func markdown(t words.Text, limit int) string {
 	var b strings.Builder
 	var written rune // the last character, 0 at the beginning
@@ -84,7 +84,7 @@ func markdown(t words.Text, limit int) string {
 			put(" ")
 		}
 	}
-	bold := false // the last piece was: a space has to follow
+	marked := false // the last piece was: a space has to follow
 	for _, run := range t {
 		text := strings.ReplaceAll(clean(run.Text), "\n", " ")
 		text = shorten(text, limit)
@@ -96,12 +96,18 @@ func markdown(t words.Text, limit int) string {
 		if text == "" {
 			continue
 		}
-		if bold && !strings.HasPrefix(text, " ") {
+		if marked && !strings.HasPrefix(text, " ") {
 			apart()
 		}
-		bold = run.Strong && strings.TrimSpace(text) != ""
-		if !bold {
+		link := linkTarget(run.Link)
+		marked = (run.Strong || link != "") && strings.TrimSpace(text) != ""
+		if !marked {
 			put(escape(text))
+			continue
+		}
+		if link != "" {
+			// Chinese right behind a link would be taken for a part of it.
+			put("[" + escape(strings.TrimSpace(text)) + "](" + link + ")")
 			continue
 		}
 		// ** opens and closes only beside a space, or letters on its inner side:
@@ -128,6 +134,20 @@ func escape(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// maxLink is how long an address in a text may get: there may be one in each line.
+const maxLink = 300
+
+// linkTarget makes an address fit for a link in markdown; "": it is none. What
+// could end the link or begin an entity is written in another way (CommonMark
+// 0.31, 6.3; the page of the component says that only http and https are links).
+func linkTarget(s string) string {
+	target := strings.NewReplacer("(", "%28", ")", "%29", "[", "%5B", "]", "%5D", "&", "&#38;").Replace(webURL(s))
+	if len(target) > maxLink {
+		return ""
+	}
+	return target
 }
 
 // maxURL is how long an address may get: ten of them fit on a card.

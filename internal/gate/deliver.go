@@ -175,6 +175,9 @@ func (mr *MergeRequest) shown(r *Request, m *Message, ref CardRef, digest, face 
 		digest = "" // clicked meanwhile: who knows which of the two it shows
 	}
 	m.Ref, m.Shown, m.Face, m.Tries = &ref, digest, face, 0
+	if m.AskedAt.IsZero() {
+		m.AskedAt = mr.Now
+	}
 	mr.ChatTries, mr.ChatAt = 0, time.Time{}
 	if mr.Tries == 0 {
 		mr.Error = ""
@@ -204,23 +207,30 @@ func (mr *MergeRequest) chatFailed(r *Request, m *Message, err error) {
 		mr.letGo(r, m, err.Error())
 		return
 	}
+	if errors.Is(err, ErrNotPermitted) && m.Ref == nil && !r.State.Followed() {
+		mr.Error = err.Error()
+		mr.letGo(r, m, err.Error()) // nothing was sent, and nobody needs it any more
+		return
+	}
 	m.Tries++
 	mr.Error = err.Error()
-	m.NotBefore = mr.Now.Add(backoff(m.Tries, err))
-	if errors.Is(err, ErrNotPermitted) {
-		if m.Ref == nil && !r.State.Followed() {
-			mr.letGo(r, m, err.Error()) // nothing was sent, and nobody needs it any more
-			return
-		}
-		// A call of a monthly quota each: soon at first, then once a day.
-		m.NotBefore = mr.Now.Add(min(personMax<<min(m.Tries-1, 10), 24*time.Hour))
-	}
+	m.NotBefore = mr.Now.Add(chatPause(m.Tries, err))
 	var told *RetryAfter
 	if errors.As(err, &told) || errors.Is(err, ErrNotPermitted) {
 		return // about this message alone; the adapter itself holds back where the whole token has to wait
 	}
 	mr.ChatTries++
 	mr.ChatAt = latest(mr.ChatAt, mr.Now.Add(backoff(mr.ChatTries, err)))
+}
+
+// chatPause is how long to wait with a message after the tries-th failure in a
+// row. Where a person must act each call is one of a monthly quota: soon at first,
+// then once a day.
+func chatPause(tries int, err error) time.Duration {
+	if errors.Is(err, ErrNotPermitted) {
+		return min(personMax<<min(tries-1, 10), 24*time.Hour)
+	}
+	return backoff(tries, err)
 }
 
 // letGo gives a message up that can never be sent or changed again.

@@ -27,6 +27,13 @@
 // covered is kept as its [Landing], which says whether that went around the gate;
 // also where nobody was ever asked.
 //
+// # Time
+//
+// Whoever has not decided some time after their card arrived is reminded, once
+// and of all that waits for them ([Reminder]). When a request's time is over, or it
+// was sent back, its author is offered to have it asked about again: a new
+// request, with new cards (again.go).
+//
 // # Dry runs
 //
 // Under a gate that rehearses ([Parts].DryRun) all goes as above, but nothing is

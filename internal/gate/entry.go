@@ -14,16 +14,17 @@ type EntryKind string
 
 // The kinds of entries.
 const (
-	EntryOpened  EntryKind = "opened"
-	EntryClick   EntryKind = "click"   // a click that decided nothing, at most one a minute of a person with one outcome
-	EntryDecided EntryKind = "decided" // by a click, or from a shell
-	EntryCounts  EntryKind = "counts"  // an approval no longer counts under another policy, or does again
-	EntryState   EntryKind = "state"   // a request moved
-	EntryEffect  EntryKind = "effect"  // the forge was written to, and what it answered
-	EntryMessage EntryKind = "message" // sent, changed, or let go
-	EntryPolicy  EntryKind = "policy"  // another policy is in force, or a dry run begins or ends
-	EntryAgain   EntryKind = "again"   // somebody asked again for what had ended
-	EntryPeople  EntryKind = "people"  // others are missing in the chat than were, or are somebody else there
+	EntryOpened   EntryKind = "opened"
+	EntryClick    EntryKind = "click"    // a click that decided nothing, at most one a minute of a person with one outcome
+	EntryDecided  EntryKind = "decided"  // by a click, or from a shell
+	EntryCounts   EntryKind = "counts"   // an approval no longer counts under another policy, or does again
+	EntryState    EntryKind = "state"    // a request moved
+	EntryEffect   EntryKind = "effect"   // the forge was written to, and what it answered
+	EntryMessage  EntryKind = "message"  // sent, changed, or let go
+	EntryPolicy   EntryKind = "policy"   // another policy is in force, or a dry run begins or ends
+	EntryAgain    EntryKind = "again"    // somebody asked again for what had ended
+	EntryPeople   EntryKind = "people"   // others are missing in the chat than were, or are somebody else there
+	EntryReminder EntryKind = "reminder" // sent, or let go
 	// EntryBypassed: merged around the gate, by whom and as what.
 	EntryBypassed EntryKind = "bypassed"
 )

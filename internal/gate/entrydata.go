@@ -231,6 +231,16 @@ type MessageData struct {
 	Why   string      `json:"why,omitempty"`   // it was let go
 }
 
+// ReminderData is an [EntryReminder].
+type ReminderData struct {
+	Did     MessageDid `json:"did"` // sent, or let go
+	To      Recipient  `json:"to"`
+	Key     string     `json:"key"`
+	Ref     string     `json:"ref,omitempty"` // the chat's reference
+	Waiting int        `json:"waiting"`       // how many requests waited; those that it names have an entry each
+	Why     string     `json:"why,omitempty"` // it was let go
+}
+
 // MessageDid is what happened to a message.
 type MessageDid string
 

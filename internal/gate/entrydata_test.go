@@ -24,7 +24,7 @@ func TestEntriesAreDocumented(t *testing.T) {
 	}
 	types := map[EntryKind]any{
 		EntryOpened: OpenedData{}, EntryPeople: PeopleData{}, EntryClick: ClickData{}, EntryAgain: AgainData{}, EntryDecided: DecidedData{}, EntryCounts: CountsData{},
-		EntryState: StateData{}, EntryEffect: EffectData{}, EntryBypassed: BypassedData{}, EntryMessage: MessageData{}, EntryPolicy: PolicyData{},
+		EntryState: StateData{}, EntryEffect: EffectData{}, EntryBypassed: BypassedData{}, EntryMessage: MessageData{}, EntryPolicy: PolicyData{}, EntryReminder: ReminderData{},
 	}
 	source, err := os.ReadFile("entry.go")
 	if err != nil {

@@ -344,6 +344,40 @@ func TestFaces(t *testing.T) {
 	}
 }
 
+// TestReminderFaces does the same for reminders.
+func TestReminderFaces(t *testing.T) {
+	waiting := func(n int) []Waiting {
+		var list []Waiting
+		for i := range n {
+			list = append(list, Waiting{
+				Request: int64(i + 1), Ref: Ref{Forge: "gitlab", Project: 47778247, Number: int64(7 + i)}, Path: "payments/api",
+				URL: fmt.Sprintf("https://gitlab.example.com/payments/api/-/merge_requests/%d", 7+i), Title: "Retry the payment callback",
+				AskedAt: faceTime(8).Add(time.Duration(i) * 20 * time.Minute), ExpiresAt: faceTime(8).Add(time.Duration(12-10*i) * -24 * time.Hour).Add(policy.DefaultExpire),
+			})
+		}
+		return list
+	}
+	hostile := waiting(2)
+	hostile[0].Title, hostile[1].Title, hostile[1].Path = hostileAll, "", hostileAll
+	for name, r := range map[string]*Reminder{
+		"one":     {Requests: []int64{1}, Listed: waiting(1)},
+		"several": {Requests: []int64{1, 2, 3}, Listed: waiting(3)},
+		"many":    {Requests: make([]int64, 250), Listed: waiting(remindLines)},
+		"hostile": {Requests: []int64{1, 2}, Listed: hostile},
+	} {
+		r.Key, r.To, r.Now = "0123456789abcdef", faceAlice, faceTime(12)
+		shown := map[string]Card{}
+		for _, locale := range []string{"zh", "en"} {
+			shown[locale] = r.card(faceWords(locale))
+			checkFace(t, name+" "+locale, shown[locale])
+			if len(shown[locale].Actions) != 0 {
+				t.Errorf("%s: a reminder has buttons", name)
+			}
+		}
+		goldenFace(t, filepath.Join("testdata", "faces", "reminder-"+name+".json"), shown)
+	}
+}
+
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "write the golden files anew")
 	os.Exit(m.Run())

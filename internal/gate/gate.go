@@ -23,6 +23,7 @@ type Parts struct {
 	Log     *slog.Logger
 	Workers int  // merge requests at work at the same time; 0: 8
 	DryRun  bool // a rehearsal: see the package's story
+	Sweeps  bool // Sweep will be called; reminders wait for its first one
 	// Earlier reads a policy that was in force before from its text. nil: the one
 	// in force stands for all that were.
 	Earlier  func(text string) (*policy.Policy, error)
@@ -39,6 +40,7 @@ type Gate struct {
 	workers  int
 	earlier  func(text string) (*policy.Policy, error)
 	observer Observer
+	sweeps   bool
 
 	rules  atomic.Pointer[rules]
 	noting sync.Mutex    // held while the store is told which policy is in force
@@ -75,7 +77,7 @@ func (g *Gate) words() *words.Words { return g.rules.Load().words }
 func New(parts Parts) *Gate {
 	g := &Gate{
 		forge: parts.Forge, chat: parts.Chat, store: parts.Store,
-		log: parts.Log, workers: parts.Workers, earlier: parts.Earlier, observer: parts.Observer,
+		log: parts.Log, workers: parts.Workers, earlier: parts.Earlier, observer: parts.Observer, sweeps: parts.Sweeps,
 		nudged: make(chan struct{}, 1),
 	}
 	if g.workers == 0 {

@@ -346,6 +346,9 @@ func (mr *MergeRequest) address(r, old *Request, kind MessageKind, to Recipient)
 		m.SentAs = was.Key
 	}
 	m.PushAt = mr.Now
+	if m.AskedAt = was.AskedAt; !m.AskedAt.IsZero() && (old.Cause != CausePush || !was.RemindedAt.IsZero()) {
+		m.AskedAt = mr.Now
+	}
 	if old.Cause == CausePush && was.PushAt.Add(pushPause).After(mr.Now) {
 		m.Face = was.Face
 		m.PushAt = was.PushAt

@@ -16,11 +16,12 @@ type MessageKind string
 
 // The kinds of messages.
 const (
-	KindCard    MessageKind = "card"    // asks an approver, and follows the request's state
-	KindAdopted MessageKind = "adopted" // a second card at the same recipient, sent by a job
-	KindNotice  MessageKind = "notice"  // tells the author that somebody was asked
-	KindResult  MessageKind = "result"  // tells the author what became of it: a message of its own, so that the phone rings
-	KindStuck   MessageKind = "stuck"   // tells the author that it is approved but blocked; one for each cause: see stuck
+	KindCard     MessageKind = "card"     // asks an approver, and follows the request's state
+	KindAdopted  MessageKind = "adopted"  // a second card at the same recipient, sent by a job
+	KindNotice   MessageKind = "notice"   // tells the author that somebody was asked
+	KindResult   MessageKind = "result"   // tells the author what became of it: a message of its own, so that the phone rings
+	KindReminder MessageKind = "reminder" // see Reminder; belongs to no request
+	KindStuck    MessageKind = "stuck"    // tells the author that it is approved but blocked; one for each cause: see stuck
 )
 
 // stuck is the kind of message that tells the author of this cause.
@@ -44,6 +45,9 @@ type Message struct {
 	Ref   *CardRef // nil: not known to be sent
 	Shown string   // the digest of the card that it surely shows; "": not known
 	Face  string   // state and count of approvals that it shows: a change of these never waits
+
+	AskedAt    time.Time // since when its recipient has it, or the one that it took over
+	RemindedAt time.Time // when they were reminded; zero: they were not
 
 	TriedAt   time.Time // the last attempt to send or change it; zero: none
 	NotBefore time.Time // not touched before: it was clicked, or failed

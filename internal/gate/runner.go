@@ -35,6 +35,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	defer stop()
 
 	var workers sync.WaitGroup
+	remind := g.reminding(work, &workers)
 	free := make(chan struct{}, g.workers)
 	for range g.workers {
 		free <- struct{}{}
@@ -58,7 +59,7 @@ func (g *Gate) Run(ctx context.Context) error {
 		if n > 0 && len(mrs) == n {
 			continue // there may be more
 		}
-		g.idle(ctx, free, n == 0)
+		g.idle(ctx, free, n == 0, remind)
 	}
 
 	ended := make(chan struct{})
@@ -105,7 +106,8 @@ func (g *Gate) claim(ctx context.Context, n int) ([]*MergeRequest, error) {
 }
 
 // idle waits until something may be due; with all workers busy, for one of them.
-func (g *Gate) idle(ctx context.Context, free chan struct{}, busy bool) {
+// It has reminders sent that are due, beside the work.
+func (g *Gate) idle(ctx context.Context, free chan struct{}, busy bool, remind func(quiet bool)) {
 	if busy {
 		select {
 		case <-free:
@@ -115,12 +117,16 @@ func (g *Gate) idle(ctx context.Context, free chan struct{}, busy bool) {
 		return
 	}
 	wait := pollEvery
-	due, ok, err := g.store.NextDue(ctx)
+	row, reminder, err := g.store.NextDue(ctx)
 	switch {
 	case err != nil && !errors.Is(err, context.Canceled):
 		g.log.Error("cannot ask the database what is due", "err", err)
-	case ok:
-		wait = min(wait, due)
+	case err == nil:
+		if reminder == 0 {
+			remind(row > 0 && len(free) == cap(free))
+			reminder = pollEvery // whatever becomes of it
+		}
+		wait = min(wait, row, reminder)
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"mrgate/internal/policy"
@@ -35,8 +36,23 @@ type Store interface {
 	// ErrNoRow: by names nothing.
 	ClaimRow(ctx context.Context, by By, token string, d time.Duration) (*MergeRequest, error)
 
-	// NextDue says in how long the next row is due (0: now); false: none is.
-	NextDue(ctx context.Context) (time.Duration, bool, error)
+	// NextDue says in how long the next row and the next reminder are due (0: now;
+	// Never).
+	NextDue(ctx context.Context) (row, reminder time.Duration, err error)
+
+	// Remind takes a reminder that is due, of what is dry or of what is real, for d:
+	// before that, and until it is written down what became of it, nobody else gets
+	// it. It lists at most the given number of requests. nil: none is due.
+	//
+	// One that was begun is taken first. Else one is made for a person whom a card
+	// reached whose [Request.RemindAt] has come; with it all that waits for them
+	// counts as reminded. A person has one at a time. What does not wait any more
+	// when it is taken is left out, perhaps all of it.
+	Remind(ctx context.Context, dry bool, d time.Duration, lines int) (*Reminder, error)
+	// Reminded writes down what became of a reminder that was taken: it is to be
+	// tried again after a while, or (0) is over. The entries, each about a request,
+	// go into the log, unless somebody else had written down before that it is over.
+	Reminded(ctx context.Context, r *Reminder, again time.Duration, entries ...*Entry) error
 
 	// Policy notes that the policy with this hash and text is in force from now
 	// on, as a dry run or for real, with a [PolicyEntry] in the log if either is
@@ -93,6 +109,9 @@ type Known struct {
 	First string        // the ID that was learnt first of all, which stays; "": none was
 	Fresh time.Duration // for so long it is believed; 0 or less: it is to be asked again
 }
+
+// Never is when nothing is due.
+const Never = time.Duration(math.MaxInt64)
 
 // By names a merge request, by exactly one of its fields.
 type By struct {

@@ -25,7 +25,8 @@ type sweeping struct {
 func (b *bench) sweeping(backfill bool, change ...func(*gate.Parts)) *sweeping {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &sweeping{b.start(change...), b, cancel, make(chan struct{})}
+	sweeps := func(p *gate.Parts) { p.Sweeps = true }
+	s := &sweeping{b.start(append(change, sweeps)...), b, cancel, make(chan struct{})}
 	go func() {
 		defer close(s.ended)
 		s.Sweep(ctx, time.Minute, backfill)

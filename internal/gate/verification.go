@@ -320,7 +320,7 @@ func (v *Verification) recount(told map[int64]*recounted, e *Entry) {
 			v.entryFlaw(e.Number, "it moves request %d from %s, which by then was %s", e.Request, d.From, t.state)
 		}
 		t.state, t.moved = d.To, e.Number
-	case EntryClick, EntryPeople, EntryAgain, EntryBypassed, EntryEffect, EntryMessage, EntryPolicy:
+	case EntryClick, EntryPeople, EntryAgain, EntryBypassed, EntryEffect, EntryMessage, EntryReminder, EntryPolicy:
 	}
 	if err != nil {
 		v.entryFlaw(e.Number, "what it holds cannot be read: %v", err)

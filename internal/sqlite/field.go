@@ -142,12 +142,11 @@ func (s recipient) restore(v any) error {
 	return nil
 }
 
-// repeated is a part of a document in a column of its own, to look for it: it is
-// written and never read back.
-type repeated struct{ value string }
+// repeated is a part of a document, or what follows from other columns, in a
+// column of its own, to look for it: it is written and never read back.
+type repeated struct{ slot }
 
-func (s repeated) store() (any, error) { return s.value, nil }
-func (s repeated) restore(any) error   { return nil }
+func (s repeated) restore(any) error { return nil }
 
 func as[T any](v any) (T, error) {
 	t, ok := v.(T)

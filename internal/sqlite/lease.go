@@ -86,19 +86,33 @@ func (s *Store) ClaimRow(ctx context.Context, by gate.By, token string, d time.D
 	return claimed, nil
 }
 
-// NextDue says in how long the next row is due (0: now); false: none is.
-func (s *Store) NextDue(ctx context.Context) (wait time.Duration, some bool, err error) {
+// NextDue says in how long the next row and the next reminder are due (0: now;
+// gate.Never). A person is reminded of more only when the reminder before is sent.
+func (s *Store) NextDue(ctx context.Context) (row, reminder time.Duration, err error) {
 	err = s.read(ctx, func(ctx context.Context, r *session) error {
-		due, err := r.rows(ctx, `SELECT MIN(due_at) FROM merge_request WHERE due_at IS NOT NULL`)
-		if err != nil || due[0][0] == nil {
+		due, err := r.rows(ctx, `SELECT
+			(SELECT MIN(due_at) FROM merge_request WHERE due_at IS NOT NULL),
+			(SELECT MIN(due_at) FROM reminder),
+			(SELECT remind_at FROM message WHERE remind_at >= 0 AND `+hasNoReminder+` ORDER BY remind_at LIMIT 1)`)
+		if err != nil {
 			return err
 		}
-		at, err := as[int64](due[0][0])
-		wait, some = max(0, time.UnixMilli(at).Sub(s.now())), true
-		return err
+		var in [3]time.Duration
+		for i, at := range due[0] {
+			in[i] = gate.Never
+			if at != nil {
+				ms, err := as[int64](at)
+				if err != nil {
+					return err
+				}
+				in[i] = max(0, time.UnixMilli(ms).Sub(s.now()))
+			}
+		}
+		row, reminder = in[0], min(in[1], in[2])
+		return nil
 	})
 	if err != nil {
-		return 0, false, fmt.Errorf("next due: %w", err)
+		return gate.Never, gate.Never, fmt.Errorf("next due: %w", err)
 	}
-	return wait, some, nil
+	return row, reminder, nil
 }

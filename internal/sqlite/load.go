@@ -250,8 +250,8 @@ func (s *session) loadMessages(ctx context.Context, a *aggregate, r *gate.Reques
 		return err
 	}
 	for _, row := range found {
-		m, request := new(gate.Message), int64(0)
-		if err := restore(messageFields(&request, m), row); err != nil {
+		m := new(gate.Message)
+		if err := restore(messageFields(r, m), row); err != nil {
 			return err
 		}
 		a.messages[m.Key] = row

@@ -71,7 +71,7 @@ func newTables() *tables {
 		request:      newTable("request", 1, requestFields(new(int64), &gate.Request{})),
 		decision:     newTable("decision", 2, decisionFields(new(int64), &gate.Decision{}, new(int64))),
 		claim:        newTable("claim", 1, claimFields(new(int64), &gate.Claim{})),
-		message:      newTable("message", 1, messageFields(new(int64), &gate.Message{})),
+		message:      newTable("message", 1, messageFields(&gate.Request{}, &gate.Message{})),
 		log:          newTable("log", 1, entryFields(&gate.Entry{}, new(string))),
 	}
 }
@@ -86,9 +86,9 @@ func mergeRequestFields(mr *gate.MergeRequest) []field {
 		{"forge", text[string]{&mr.Ref.Forge}},
 		{"project", number[int64]{&mr.Ref.Project}},
 		{"number", number[int64]{&mr.Ref.Number}},
-		{"path", repeated{seen.Path}},
-		{"author", repeated{seen.Author.Username}},
-		{"merge_commit", repeated{string(seen.MergeCommit)}},
+		{"path", repeated{text[string]{&seen.Path}}},
+		{"author", repeated{text[string]{&seen.Author.Username}}},
+		{"merge_commit", repeated{text[gate.CommitID]{&seen.MergeCommit}}},
 		{"opening", number[int]{&mr.Opening}},
 		{"why", text[string]{&mr.Why}},
 		{"wake", number[int64]{&mr.Wake}},
@@ -137,7 +137,7 @@ func requestFields(mergeRequest *int64, r *gate.Request) []field {
 		{"cause", text[gate.Cause]{&r.Cause}},
 		{"settled", flag{&r.Settled}},
 		{"dry", flag{&r.Dry}},
-		{"rule", repeated{r.Rule.Name}},
+		{"rule", repeated{text[string]{&r.Rule.Name}}},
 		{"terms", document{&r.Rule}},
 		{"policy_hash", text[string]{&r.PolicyHash}},
 		{"panel", document{&r.Panel}},
@@ -198,16 +198,21 @@ func claimFields(mergeRequest *int64, c *gate.Claim) []field {
 	}
 }
 
-func messageFields(request *int64, m *gate.Message) []field {
+func messageFields(r *gate.Request, m *gate.Message) []field {
+	awaited, remindAt := r.Awaits(m), r.RemindAt(m)
 	return []field{
 		{"key", text[string]{&m.Key}},
-		{"request", number[int64]{request}},
+		{"request", number[int64]{&r.ID}},
 		{"kind", text[gate.MessageKind]{&m.Kind}},
 		{"recipient", recipient{&m.To}},
 		{"sent_as", text[string]{&m.SentAs}},
 		{"ref", document{&m.Ref}},
 		{"shown", text[string]{&m.Shown}},
 		{"face", text[string]{&m.Face}},
+		{"asked_at", moment{&m.AskedAt}},
+		{"reminded_at", moment{&m.RemindedAt}},
+		{"awaited", repeated{flag{&awaited}}},
+		{"remind_at", repeated{moment{&remindAt}}},
 		{"tried_at", moment{&m.TriedAt}},
 		{"not_before", moment{&m.NotBefore}},
 		{"push_at", moment{&m.PushAt}},

@@ -166,7 +166,7 @@ func (tx *transaction) saveMessages(ctx context.Context, a *aggregate) error {
 				return fmt.Errorf("message %s is there twice", m.Key)
 			}
 			seen[m.Key] = true
-			row, err := store(messageFields(&r.ID, m))
+			row, err := store(messageFields(r, m))
 			if err != nil {
 				return fmt.Errorf("message %s: %w", m.Key, err)
 			}

@@ -107,6 +107,19 @@ func decided(mr *gate.MergeRequest) error {
 	return nil
 }
 
+// waits is a change that opens a request with a card of which somebody is to be
+// reminded at once.
+func waits(mr *gate.MergeRequest) error {
+	if err := opened("waits")(mr); err != nil {
+		return err
+	}
+	r := mr.Current()
+	r.Rule.RemindAfter, r.Rule.AllowSelfApproval, r.ExpiresAt = 1, true, mr.Now.Add(time.Hour)
+	r.Panel.Approvers = []gate.Member{{Person: gate.Person{ID: "ou_alice"}}}
+	r.Messages[0].AskedAt = mr.Now.Add(-time.Minute)
+	return nil
+}
+
 // raw runs SQL on the writer's connection while nothing else does.
 func raw(tb testing.TB, s *Store, query string) error {
 	tb.Helper()
@@ -629,12 +642,19 @@ func TestPlans(t *testing.T) {
 	_, peekErr := s.Peek(ctx, gate.By{Message: "new"})
 	_, claimErr := s.Claim(ctx, "token", 1, time.Minute)
 	_, _, dueErr := s.NextDue(ctx)
+	change(t, s, byRef(1), waits)
+	reminder, remindErr := s.Remind(ctx, false, time.Minute, 10)
+	if reminder == nil || len(reminder.Listed) != 1 {
+		t.Fatalf("reminder %+v, %v", reminder, remindErr)
+	}
+	againErr := s.Reminded(ctx, reminder, time.Hour)
+	overErr := s.Reminded(ctx, reminder, 0, &gate.Entry{Kind: gate.EntryReminder, Request: reminder.Requests[0], Data: []byte("{}")})
 	_, peopleErr := s.People(ctx, []policy.Identity{id})
 	_, policyErr := s.PolicyAt(ctx, time.Now())
 	_, markErr := s.Mark(ctx, "changed in groups/acme")
 	_, followedErr := s.Followed(ctx, time.Minute)
 	_, setErr := s.SetMark(ctx, "changed in groups/acme", "", "1")
-	if err := errors.Join(peekErr, claimErr, dueErr, peopleErr, policyErr, markErr, setErr, followedErr,
+	if err := errors.Join(peekErr, claimErr, dueErr, peopleErr, remindErr, againErr, overErr, policyErr, markErr, setErr, followedErr,
 		s.Policy(ctx, "rehearsed", "text", true), s.Moved(ctx, "gitlab", 1, "other/path"), s.Policy(ctx, "other", "text", false), s.Learn(ctx, map[policy.Identity]gate.Person{id: {}}, time.Hour)); err != nil {
 		t.Fatal(err)
 	}

@@ -128,22 +128,3 @@ func (w *Words) ResultClosedThere(ref string) string {
 func (w *Words) ResultNoRule(ref, target string) string {
 	return w.pick(ref+" 无需审批：没有规则再适用于 "+Branch(target), ref+" needs no approval: no rule covers "+Branch(target)+" any more")
 }
-
-// Reminders.
-
-// Remind : one request waits for the reader.
-func (w *Words) Remind(ref, title string, d time.Duration) string {
-	return w.pick("等你审批："+ref+" "+Title(title)+"，已等 "+w.Duration(d),
-		"Waiting for you: "+ref+" "+Title(title)+", "+w.Duration(d)+" so far")
-}
-
-// RemindMany : n requests wait for the reader.
-func (w *Words) RemindMany(n int, d time.Duration) string {
-	return w.pick(fmt.Sprintf("你有 %d 个合并请求待审批，最久的已等 %s", n, w.Duration(d)),
-		fmt.Sprintf("%d merge requests wait for you, the oldest for %s", n, w.Duration(d)))
-}
-
-// RemindLast : before a request expires.
-func (w *Words) RemindLast(ref string, at time.Time) string {
-	return w.pick(ref+" 将于 "+w.Time(at)+" 过期", ref+" expires on "+w.Time(at))
-}

@@ -11,6 +11,7 @@ type Text []Run
 type Run struct {
 	Text   string `json:"text"`
 	Strong bool   `json:"strong,omitempty"`
+	Link   string `json:"link,omitempty"` // where it leads; "": nowhere
 }
 
 // Plain is a sentence without emphasis.

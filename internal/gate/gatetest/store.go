@@ -51,6 +51,11 @@ func Store(t *testing.T, open func(t *testing.T) gate.Store) {
 		{"a row that is asked for is claimed", testClaimRow},
 		{"a request finds its merge request", testRequest},
 		{"the next due time is known", testNextDue},
+		{"who has not decided is reminded once, of all that waits", testRemind},
+		{"a reminder that was not sent is tried again", testRemindAgain},
+		{"a reminder about much lists some of it", testRemindMuch},
+		{"what does not wait is not mentioned", testRemindNobody},
+		{"a dry run reminds of its own", testRemindDry},
 		{"a new policy wakes who is followed under another", testPolicy},
 		{"the policy of a time is known", testPolicyAt},
 		{"a project that moved has another path everywhere", testMoved},
@@ -82,6 +87,7 @@ func StorePair(t *testing.T, open func(t *testing.T) (a, b gate.Store)) {
 		{"a row is claimed by one", testPairClaim},
 		{"a paused worker's write is refused", testPairLeaseLost},
 		{"the mark of a list is moved by one", testPairMark},
+		{"a reminder is sent by one", testPairRemind},
 	} {
 		t.Run(check.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -710,11 +716,11 @@ func testNextDue(s *tried) {
 	t := s.t
 	next := func() string {
 		t.Helper()
-		d, ok, err := s.NextDue(t.Context())
-		if err != nil {
-			t.Fatalf("next due: %v", err)
+		d, reminder, err := s.NextDue(t.Context())
+		if err != nil || reminder != gate.Never {
+			t.Fatalf("next due: a reminder in %s, %v", reminder, err)
 		}
-		if !ok {
+		if d == gate.Never {
 			return "never"
 		}
 		return d.String()
@@ -1137,8 +1143,8 @@ func testPairSees(a, b *tried) {
 	equal(t, "what the other reads", b.peek(byMessage("key")), want)
 	b.change(byMessage("key"), func(mr *gate.MergeRequest) { end(mr, gate.Expired) })
 	equal(t, "state", a.peek(byRef(1)).Current().State, gate.Expired)
-	if d, ok, err := b.NextDue(t.Context()); d != 0 || !ok || err != nil {
-		t.Errorf("next due: %v, %t, %v", d, ok, err)
+	if d, _, err := b.NextDue(t.Context()); d != 0 || err != nil {
+		t.Errorf("next due: %v, %v", d, err)
 	}
 }
 

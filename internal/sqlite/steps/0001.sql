@@ -173,6 +173,10 @@ CREATE TABLE message (
 	ref        TEXT,
 	shown      TEXT    NOT NULL,
 	face       TEXT    NOT NULL,
+	asked_at   INTEGER,
+	reminded_at INTEGER,
+	awaited    INTEGER NOT NULL, -- repeats what follows from the request: its recipient has yet to decide
+	remind_at  INTEGER,          -- likewise: when they are to be reminded
 	tried_at   INTEGER,
 	not_before INTEGER,
 	push_at    INTEGER,
@@ -182,6 +186,22 @@ CREATE TABLE message (
 	gone       TEXT    NOT NULL,
 	UNIQUE (request, kind, recipient)
 ) STRICT;
+
+CREATE INDEX message_awaited ON message (recipient, reminded_at, asked_at) WHERE awaited = 1;
+CREATE INDEX message_remind ON message (remind_at) WHERE remind_at IS NOT NULL;
+
+-- Reminders that are not sent yet. Which requests one is about say the messages
+-- that were reminded when it was made.
+CREATE TABLE reminder (
+	recipient TEXT    PRIMARY KEY, -- one at a time
+	key       TEXT    NOT NULL,
+	made_at   INTEGER NOT NULL,
+	due_at    INTEGER NOT NULL,    -- while taken, when others may take it
+	tries     INTEGER NOT NULL,
+	dry       INTEGER NOT NULL     -- as the requests are
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX reminder_due ON reminder (due_at);
 
 CREATE TABLE person (
 	identity   TEXT    PRIMARY KEY, -- directory:kind:value
