@@ -154,7 +154,7 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 		return err
 	}
 	checks := []server.Check{{Name: "database", Well: func(ctx context.Context) error {
-		_, _, err := store.NextDue(ctx)
+		_, _, err := store.NextDue(ctx, cfg.DryRun)
 		return err
 	}}}
 	var connection *feishu.Connection

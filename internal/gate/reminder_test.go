@@ -261,6 +261,48 @@ func TestReminderHoldsUpNothing(t *testing.T) {
 	})
 }
 
+func TestSlowForgeHoldsUpNoReminder(t *testing.T) {
+	withReminders(t, func(b *bench) {
+		g := b.start(func(p *gate.Parts) { p.Workers = 1 })
+		defer b.stop(g)
+		b.opened(g)
+		b.forge.Delay(func(string) time.Duration { return time.Hour })
+		for range 30 { // each takes ten seconds, so there is no end of it
+			b.look(g, b.forge.Open(gate.Snapshot{Path: "payments/api"}))
+		}
+		wait(time.Minute)
+		b.wantReminders("before it is due", 0, 0)
+		wait(time.Minute)
+		b.wantReminders("with all hands full", 1, 1)
+		wait(5 * time.Minute)
+		b.wantReminders("later", 1, 1)
+	})
+}
+
+func TestRehearsalRemindsOfWhatIsRehearsed(t *testing.T) {
+	withReminders(t, func(b *bench) {
+		g := b.start()
+		b.opened(g)
+		b.stop(g)
+		rehearsal := b.start(func(p *gate.Parts) { p.DryRun = true })
+		wait(5 * time.Minute)
+		b.wantReminders("of what is real", 0, 0)
+		b.another(rehearsal, "Log retries")
+		wait(3 * time.Minute)
+		b.wantReminders("of what is rehearsed", 1, 1)
+		if got := b.reminders(b.alice)[0].Card; len(got.Facts) != 1 || !strings.Contains(got.Title, "!2") {
+			t.Errorf("the reminder reads %q", statusOf(got))
+		}
+		b.stop(rehearsal)
+		g = b.start()
+		defer b.stop(g)
+		wait(time.Minute)
+		b.wantReminders("of what was real before", 2, 2)
+		wait(10 * time.Minute)
+		b.wantReminders("of what was asked again, for real", 3, 3)
+	})
+}
+
 func TestReminderOfSomebodyWhoLeftIsLetGo(t *testing.T) {
 	withReminders(t, func(b *bench) {
 		g := b.start()

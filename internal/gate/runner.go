@@ -40,6 +40,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	for range g.workers {
 		free <- struct{}{}
 	}
+	var asked time.Time // the store, what is due
 	for ctx.Err() == nil {
 		n := g.take(free)
 		mrs, err := g.claim(ctx, n)
@@ -56,10 +57,17 @@ func (g *Gate) Run(ctx context.Context) error {
 				g.reconcile(work, mr)
 			})
 		}
-		if n > 0 && len(mrs) == n {
-			continue // there may be more
+		full := len(mrs) == n // nobody is free, or there may be more
+		wait := pollEvery - time.Since(asked)
+		if !full || wait <= 0 { // reminders become due also while there is work all the time
+			asked = time.Now()
+			if wait = g.next(ctx, len(free) == cap(free), remind); full {
+				wait = pollEvery // what is due has to wait for a worker
+			}
 		}
-		g.idle(ctx, free, n == 0, remind)
+		if !full || n == 0 {
+			g.idle(ctx, free, n == 0, wait)
+		}
 	}
 
 	ended := make(chan struct{})
@@ -105,34 +113,38 @@ func (g *Gate) claim(ctx context.Context, n int) ([]*MergeRequest, error) {
 	return g.store.Claim(ctx, rand.Text(), n, leaseFor)
 }
 
-// idle waits until something may be due; with all workers busy, for one of them.
-// It has reminders sent that are due, beside the work.
-func (g *Gate) idle(ctx context.Context, free chan struct{}, busy bool, remind func(quiet bool)) {
-	if busy {
-		select {
-		case <-free:
-			free <- struct{}{}
-		case <-ctx.Done():
+// next says in how long to ask the store again what is due. It has the
+// reminders sent that are due, beside the work.
+func (g *Gate) next(ctx context.Context, unoccupied bool, remind func(quiet bool)) time.Duration {
+	row, reminder, err := g.store.NextDue(ctx, g.rules.Load().dry)
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			g.log.Error("cannot ask the database what is due", "err", err)
 		}
-		return
+		return pollEvery
 	}
-	wait := pollEvery
-	row, reminder, err := g.store.NextDue(ctx)
-	switch {
-	case err != nil && !errors.Is(err, context.Canceled):
-		g.log.Error("cannot ask the database what is due", "err", err)
-	case err == nil:
-		if reminder == 0 {
-			remind(row > 0 && len(free) == cap(free))
-			reminder = pollEvery // whatever becomes of it
-		}
-		wait = min(wait, row, reminder)
+	if reminder == 0 {
+		remind(row > 0 && unoccupied)
+		reminder = pollEvery // whatever becomes of it
+	}
+	return min(pollEvery, row, reminder)
+}
+
+// idle waits until something may be due; with all workers busy, for one of them.
+func (g *Gate) idle(ctx context.Context, free chan struct{}, busy bool, wait time.Duration) {
+	nudged, ended := g.nudged, free
+	if busy {
+		nudged = nil
+	} else {
+		ended = nil
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-g.nudged:
+	case <-nudged:
+	case <-ended:
+		free <- struct{}{}
 	case <-ctx.Done():
 	}
 }

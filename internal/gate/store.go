@@ -36,9 +36,9 @@ type Store interface {
 	// ErrNoRow: by names nothing.
 	ClaimRow(ctx context.Context, by By, token string, d time.Duration) (*MergeRequest, error)
 
-	// NextDue says in how long the next row and the next reminder are due (0: now;
-	// Never).
-	NextDue(ctx context.Context) (row, reminder time.Duration, err error)
+	// NextDue says in how long the next row and the next reminder, of what is dry or
+	// of what is real, are due (0: now; Never).
+	NextDue(ctx context.Context, dry bool) (row, reminder time.Duration, err error)
 
 	// Remind takes a reminder that is due, of what is dry or of what is real, for d:
 	// before that, and until it is written down what became of it, nobody else gets

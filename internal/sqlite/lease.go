@@ -86,14 +86,15 @@ func (s *Store) ClaimRow(ctx context.Context, by gate.By, token string, d time.D
 	return claimed, nil
 }
 
-// NextDue says in how long the next row and the next reminder are due (0: now;
-// gate.Never). A person is reminded of more only when the reminder before is sent.
-func (s *Store) NextDue(ctx context.Context) (row, reminder time.Duration, err error) {
+// NextDue says in how long the next row and the next reminder are due, see
+// [gate.Store]. A person is reminded of more only when the reminder before is sent.
+func (s *Store) NextDue(ctx context.Context, dry bool) (row, reminder time.Duration, err error) {
+	mode, _ := flag{&dry}.store() // never fails
 	err = s.read(ctx, func(ctx context.Context, r *session) error {
 		due, err := r.rows(ctx, `SELECT
 			(SELECT MIN(due_at) FROM merge_request WHERE due_at IS NOT NULL),
-			(SELECT MIN(due_at) FROM reminder),
-			(SELECT remind_at FROM message WHERE remind_at >= 0 AND `+hasNoReminder+` ORDER BY remind_at LIMIT 1)`)
+			(SELECT due_at FROM reminder WHERE due_at >= 0 AND dry >= CAST(?1 AS INTEGER) ORDER BY due_at LIMIT 1),
+			(SELECT remind_at FROM message WHERE dry = CAST(?1 AS INTEGER) AND remind_at >= 0 AND `+hasNoReminder+` ORDER BY remind_at LIMIT 1)`, mode)
 		if err != nil {
 			return err
 		}

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// hasNoReminder says of a message that no reminder of its recipient is on its way.
-	hasNoReminder = `NOT EXISTS (SELECT 1 FROM reminder WHERE reminder.recipient = message.recipient)`
+	// hasNoReminder says of a message that no reminder of its recipient is on its way,
+	// of what is real or rehearsed as its request is.
+	hasNoReminder = `NOT EXISTS (SELECT 1 FROM reminder WHERE reminder.recipient = message.recipient AND reminder.dry = message.dry)`
 	// markedAtOnce is how many messages of somebody count as reminded with one
 	// change: there may be thousands, and clicks come in between.
 	markedAtOnce = 200
@@ -33,7 +34,7 @@ func (s *Store) Remind(ctx context.Context, dry bool, d time.Duration, lines int
 		if r == nil || err != nil {
 			return err
 		}
-		return tx.write(ctx, `UPDATE reminder SET due_at = ?2 WHERE recipient = ?1`, person(r), tx.now.Add(d).UnixMilli())
+		return tx.write(ctx, `UPDATE reminder SET due_at = ?3 WHERE recipient = ?1 AND key = ?2`, person(r), r.Key, tx.now.Add(d).UnixMilli())
 	})
 	if r == nil || err != nil {
 		return nil, wrapReminder(err)
@@ -94,7 +95,7 @@ func (tx *transaction) begun(ctx context.Context, dry any) (*gate.Reminder, erro
 		if found[0][4] == dry {
 			return r, nil
 		}
-		if err := tx.write(ctx, `DELETE FROM reminder WHERE recipient = ?1`, person(r)); err != nil {
+		if err := tx.write(ctx, `DELETE FROM reminder WHERE recipient = ?1 AND key = ?2`, person(r), r.Key); err != nil {
 			return nil, err
 		}
 	}
@@ -105,7 +106,7 @@ func (tx *transaction) remind(ctx context.Context, dry any) (*gate.Reminder, err
 	found, err := tx.rows(ctx, `
 		SELECT message.recipient, merge_request.forge, merge_request.project, merge_request.number, request.head, request.target, request.seq
 		FROM message JOIN request ON request.id = message.request JOIN merge_request ON merge_request.id = request.merge_request
-		WHERE message.remind_at <= ?1 AND request.dry = CAST(?2 AS INTEGER) AND `+hasNoReminder+`
+		WHERE message.dry = CAST(?2 AS INTEGER) AND message.remind_at <= ?1 AND `+hasNoReminder+`
 		ORDER BY message.remind_at LIMIT 1`, tx.now.UnixMilli(), dry)
 	if err != nil || len(found) == 0 {
 		return nil, err
@@ -139,9 +140,9 @@ func (tx *transaction) remind(ctx context.Context, dry any) (*gate.Reminder, err
 func (tx *transaction) mark(ctx context.Context, r *gate.Reminder, dry any) (more bool, err error) {
 	err = tx.write(ctx, `
 		UPDATE message SET reminded_at = ?2, remind_at = NULL WHERE rowid IN (
-			SELECT message.rowid FROM message JOIN request ON request.id = message.request
-			WHERE message.recipient = CAST(?1 AS TEXT) AND message.awaited = 1 AND message.reminded_at IS NULL
-				AND message.asked_at <= CAST(?2 AS INTEGER) AND request.dry = CAST(?3 AS INTEGER)
+			SELECT rowid FROM message
+			WHERE recipient = CAST(?1 AS TEXT) AND dry = CAST(?3 AS INTEGER) AND awaited = 1 AND reminded_at IS NULL
+				AND asked_at <= CAST(?2 AS INTEGER)
 			LIMIT ?4)`,
 		person(r), r.MadeAt.UnixMilli(), dry, markedAtOnce)
 	if err != nil {
@@ -158,8 +159,8 @@ func (s *session) waiting(ctx context.Context, r *gate.Reminder, dry any, lines 
 	const from = `
 		FROM message JOIN request ON request.id = message.request`
 	const where = `
-		WHERE message.recipient = CAST(?1 AS TEXT) AND message.awaited = 1 AND message.reminded_at = CAST(?2 AS INTEGER)
-			AND request.expires_at > CAST(?3 AS INTEGER) AND request.dry = CAST(?4 AS INTEGER)
+		WHERE message.recipient = CAST(?1 AS TEXT) AND message.dry = CAST(?4 AS INTEGER) AND message.awaited = 1
+			AND message.reminded_at = CAST(?2 AS INTEGER) AND request.expires_at > CAST(?3 AS INTEGER)
 		ORDER BY message.asked_at, message.request`
 	args := []any{person(r), r.MadeAt.UnixMilli(), r.Now.UnixMilli(), dry}
 	found, err := s.rows(ctx, `SELECT message.request`+from+where, args...)
@@ -212,10 +213,10 @@ func (s *Store) Reminded(ctx context.Context, r *gate.Reminder, again time.Durat
 		case err != nil:
 			return err
 		case again > 0:
-			err = tx.write(ctx, `UPDATE reminder SET due_at = ?2, tries = ?3 WHERE recipient = ?1`,
-				person(r), tx.now.Add(again).UnixMilli(), tries+1)
+			err = tx.write(ctx, `UPDATE reminder SET due_at = ?3, tries = ?4 WHERE recipient = ?1 AND key = ?2`,
+				person(r), r.Key, tx.now.Add(again).UnixMilli(), tries+1)
 		default:
-			err = tx.write(ctx, `DELETE FROM reminder WHERE recipient = ?1`, person(r))
+			err = tx.write(ctx, `DELETE FROM reminder WHERE recipient = ?1 AND key = ?2`, person(r), r.Key)
 		}
 		for _, e := range entries {
 			if err == nil {

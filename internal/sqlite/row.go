@@ -211,6 +211,7 @@ func messageFields(r *gate.Request, m *gate.Message) []field {
 		{"face", text[string]{&m.Face}},
 		{"asked_at", moment{&m.AskedAt}},
 		{"reminded_at", moment{&m.RemindedAt}},
+		{"dry", repeated{flag{&r.Dry}}},
 		{"awaited", repeated{flag{&awaited}}},
 		{"remind_at", repeated{moment{&remindAt}}},
 		{"tried_at", moment{&m.TriedAt}},

@@ -641,7 +641,7 @@ func TestPlans(t *testing.T) {
 	id := policy.Identity{Kind: policy.KindEmail, Value: "alice@example.com"}
 	_, peekErr := s.Peek(ctx, gate.By{Message: "new"})
 	_, claimErr := s.Claim(ctx, "token", 1, time.Minute)
-	_, _, dueErr := s.NextDue(ctx)
+	_, _, dueErr := s.NextDue(ctx, false)
 	change(t, s, byRef(1), waits)
 	reminder, remindErr := s.Remind(ctx, false, time.Minute, 10)
 	if reminder == nil || len(reminder.Listed) != 1 {

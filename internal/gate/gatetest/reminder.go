@@ -37,10 +37,16 @@ func (s *tried) decided(number int64, who string) {
 	})
 }
 
-// remind takes a reminder for a minute; nil: none is due.
+// remind takes a reminder of what is real for a minute; nil: none is due.
 func (s *tried) remind(lines int) *gate.Reminder {
 	s.t.Helper()
-	r, err := s.Remind(s.t.Context(), false, time.Minute, lines)
+	return s.remindAs(false, lines)
+}
+
+// remindAs takes one of what is dry or of what is real.
+func (s *tried) remindAs(dry bool, lines int) *gate.Reminder {
+	s.t.Helper()
+	r, err := s.Remind(s.t.Context(), dry, time.Minute, lines)
 	if err != nil {
 		s.t.Fatalf("remind: %v", err)
 	}
@@ -58,20 +64,20 @@ func (s *tried) reminded(r *gate.Reminder, again time.Duration) {
 	}
 }
 
-// nextReminder says in how long one is due.
-func (s *tried) nextReminder() time.Duration {
+// reminderIn checks when the next reminder of what is real is due.
+func (s *tried) reminderIn(want time.Duration) {
 	s.t.Helper()
-	_, d, err := s.NextDue(s.t.Context())
+	s.reminderAsIn(false, want)
+}
+
+// reminderAsIn checks it for who rehearses, or does not.
+func (s *tried) reminderAsIn(dry bool, want time.Duration) {
+	s.t.Helper()
+	_, d, err := s.NextDue(s.t.Context(), dry)
 	if err != nil {
 		s.t.Fatalf("next due: %v", err)
 	}
-	return d
-}
-
-// due checks when the next reminder is due.
-func (s *tried) reminderIn(want time.Duration) {
-	s.t.Helper()
-	equal(s.t, "next reminder", s.nextReminder(), want)
+	equal(s.t, fmt.Sprintf("next reminder, dry %t", dry), d, want)
 }
 
 // noReminder checks that none is due.
@@ -197,28 +203,58 @@ func testRemindMuch(s *tried) {
 }
 
 // testRemindDry: who rehearses reminds of what is rehearsed, and nobody else does.
+// Neither waits for the other.
 func testRemindDry(s *tried) {
 	t := s.t
-	s.waits(1, "ou_alice", time.Hour, func(r *gate.Request, _ *gate.Message) { r.Dry = true })
+	dry := func(r *gate.Request, _ *gate.Message) { r.Dry = true }
+	s.waits(1, "ou_alice", time.Hour, dry)
+	s.reminderIn(gate.Never)
+	s.reminderAsIn(true, time.Hour)
 	time.Sleep(time.Hour)
+	s.reminderIn(gate.Never)
+	s.reminderAsIn(true, 0)
 	noReminder(t, s.remind(10))
-	s.waits(2, "ou_alice", time.Hour)
-	rehearsed, err := s.Remind(t.Context(), true, time.Minute, 10)
-	if err != nil || rehearsed == nil {
-		t.Fatalf("reminder %+v, %v", rehearsed, err)
+	s.waits(2, "ou_alice", 0)
+	rehearsed := s.remindAs(true, 10)
+	if rehearsed == nil {
+		t.Fatal("no reminder")
 	}
 	equal(t, "what is rehearsed", rehearsed.Requests, []int64{1})
-	noReminder(t, s.remind(10)) // there is one at a time
-	time.Sleep(2 * time.Hour)
-	r := s.remind(10) // that one was not finished, and ends with the dry run
-	if r == nil || r.Key == rehearsed.Key {
+	s.waits(3, "ou_alice", time.Second)
+	s.reminderAsIn(true, time.Minute)
+	s.reminderIn(time.Second)
+	time.Sleep(time.Second)
+	s.reminderIn(0)
+	real := s.remind(10) // while the other is on its way
+	if real == nil || real.Key == rehearsed.Key {
+		t.Fatalf("reminder %+v", real)
+	}
+	equal(t, "what is real", real.Requests, []int64{2, 3})
+
+	// Whoever had these has died, and a dry run goes on.
+	s.waits(4, "ou_alice", time.Second, dry)
+	time.Sleep(time.Hour)
+	s.reminderAsIn(true, 0)
+	again := s.remindAs(true, 10)
+	if again == nil || again.Key != rehearsed.Key {
+		t.Fatalf("reminder %+v", again)
+	}
+	s.reminded(again, 0)
+	s.reminderAsIn(true, 0)
+	rehearsed = s.remindAs(true, 10)
+	if rehearsed == nil {
+		t.Fatal("no reminder")
+	}
+	equal(t, "what else is rehearsed", rehearsed.Requests, []int64{4})
+	time.Sleep(time.Hour)
+	s.reminderIn(0)
+	if r := s.remind(10); r == nil || r.Key != real.Key { // the dry one ends with the dry run
 		t.Fatalf("reminder %+v", r)
 	}
-	equal(t, "what is real", r.Requests, []int64{2})
-	time.Sleep(time.Hour)
-	if left, err := s.Remind(t.Context(), true, time.Minute, 10); err != nil || left != nil {
-		t.Fatalf("a dry run took %+v, %v", left, err)
-	}
+	s.reminded(real, 0)
+	noReminder(t, s.remind(10))
+	s.reminderIn(gate.Never)
+	s.reminderAsIn(true, gate.Never)
 }
 
 func testRemindNobody(s *tried) {

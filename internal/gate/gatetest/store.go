@@ -716,7 +716,7 @@ func testNextDue(s *tried) {
 	t := s.t
 	next := func() string {
 		t.Helper()
-		d, reminder, err := s.NextDue(t.Context())
+		d, reminder, err := s.NextDue(t.Context(), false)
 		if err != nil || reminder != gate.Never {
 			t.Fatalf("next due: a reminder in %s, %v", reminder, err)
 		}
@@ -1143,7 +1143,7 @@ func testPairSees(a, b *tried) {
 	equal(t, "what the other reads", b.peek(byMessage("key")), want)
 	b.change(byMessage("key"), func(mr *gate.MergeRequest) { end(mr, gate.Expired) })
 	equal(t, "state", a.peek(byRef(1)).Current().State, gate.Expired)
-	if d, _, err := b.NextDue(t.Context()); d != 0 || err != nil {
+	if d, _, err := b.NextDue(t.Context(), false); d != 0 || err != nil {
 		t.Errorf("next due: %v, %v", d, err)
 	}
 }

@@ -175,6 +175,7 @@ CREATE TABLE message (
 	face       TEXT    NOT NULL,
 	asked_at   INTEGER,
 	reminded_at INTEGER,
+	dry        INTEGER NOT NULL, -- repeats request.dry
 	awaited    INTEGER NOT NULL, -- repeats what follows from the request: its recipient has yet to decide
 	remind_at  INTEGER,          -- likewise: when they are to be reminded
 	tried_at   INTEGER,
@@ -187,18 +188,19 @@ CREATE TABLE message (
 	UNIQUE (request, kind, recipient)
 ) STRICT;
 
-CREATE INDEX message_awaited ON message (recipient, reminded_at, asked_at) WHERE awaited = 1;
-CREATE INDEX message_remind ON message (remind_at) WHERE remind_at IS NOT NULL;
+CREATE INDEX message_awaited ON message (recipient, dry, reminded_at, asked_at) WHERE awaited = 1;
+CREATE INDEX message_remind ON message (dry, remind_at) WHERE remind_at IS NOT NULL;
 
 -- Reminders that are not sent yet. Which requests one is about say the messages
 -- that were reminded when it was made.
 CREATE TABLE reminder (
-	recipient TEXT    PRIMARY KEY, -- one at a time
+	recipient TEXT    NOT NULL,
+	dry       INTEGER NOT NULL, -- as the requests are
 	key       TEXT    NOT NULL,
 	made_at   INTEGER NOT NULL,
-	due_at    INTEGER NOT NULL,    -- while taken, when others may take it
+	due_at    INTEGER NOT NULL, -- while taken, when others may take it
 	tries     INTEGER NOT NULL,
-	dry       INTEGER NOT NULL     -- as the requests are
+	PRIMARY KEY (recipient, dry) -- one at a time; a rehearsal's holds up no other
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX reminder_due ON reminder (due_at);
