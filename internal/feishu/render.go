@@ -154,7 +154,7 @@ func body(card gate.Card, b budget) []node {
 	// What people wrote stands apart from what mrgate vouches for.
 	if quote := literalLines(card.Quote, 6, b.quote); quote != "" {
 		add(node{
-			"tag": "column_set", "background_style": "grey",
+			"tag": "column_set", "background_style": "grey-50",
 			"columns": []node{{
 				"tag": "column", "width": "weighted", "weight": 1, "padding": "8px 12px 8px 12px",
 				"elements": []node{div(quote, node{"text_color": "grey"})},
