@@ -15,6 +15,7 @@ import (
 	"mrgate/internal/config"
 	"mrgate/internal/gate"
 	"mrgate/internal/sqlite"
+	"mrgate/internal/story"
 )
 
 // listed is how many requests a list has where nobody says how many.
@@ -125,55 +126,32 @@ func (env *Environment) openArchive(ctx context.Context, cfg *config.Config) (*s
 // item is a request in the output of mrgate list --json, which is a list of them.
 // Fields may be added; those that are there keep their names and meanings.
 type item struct {
-	Request     int64          `json:"request"` // its number
-	State       gate.State     `json:"state"`
-	DryRun      bool           `json:"dry_run,omitempty"` // it was rehearsed: nothing of it is ever carried out
-	Cause       gate.Cause     `json:"cause,omitempty"`   // what ended it, where nobody decided
-	Blocked     string         `json:"blocked,omitempty"` // GitLab's word for why it does not merge
-	Error       string         `json:"error,omitempty"`   // the last trouble, while something is outstanding
-	Project     string         `json:"project"`           // path
-	ProjectID   int64          `json:"project_id"`
-	IID         int64          `json:"iid"`
-	URL         string         `json:"url"`
-	Title       string         `json:"title"`
-	Author      gate.User      `json:"author"` // id, username, name
-	Source      string         `json:"source"`
-	Target      string         `json:"target"`
-	Head        gate.CommitID  `json:"head"`
-	MergeCommit gate.CommitID  `json:"merge_commit,omitempty"`
-	Rule        string         `json:"rule"`
-	Required    int            `json:"required"`  // approvals
-	Approvals   int            `json:"approvals"` // that count
-	Awaited     []string       `json:"awaited"`   // names, or identities of those without one
-	Missing     []string       `json:"missing"`   // identities that the chat does not know
-	Others      []gate.Other   `json:"others"`    // identities that are another person's than at first, and count for nobody
-	Decisions   []decisionItem `json:"decisions"`
-	OpenedAt    stamp          `json:"opened_at"`
-	DecidedAt   stamp          `json:"decided_at,omitzero"`
-	EndedAt     stamp          `json:"ended_at,omitzero"`
-}
-
-// decisionItem is a decision in JSON.
-type decisionItem struct {
-	Entry   int64        `json:"entry,omitempty"` // its number in the log, and its hash there
-	Hash    string       `json:"hash,omitempty"`
-	At      stamp        `json:"at"`
-	Person  string       `json:"person"` // the chat's ID; of an operator: "operator:" and who
-	Name    string       `json:"name,omitempty"`
-	Verdict gate.Verdict `json:"verdict"` // approve, reject
-	Reason  string       `json:"reason,omitempty"`
-	Via     string       `json:"via"`    // card, operator
-	Counts  bool         `json:"counts"` // false: who gave it may no longer decide
-}
-
-func decisionItemOf(d gate.Decision) decisionItem {
-	item := decisionItem{
-		At: stamp(d.At), Person: d.Person, Name: d.Name, Verdict: d.Verdict, Reason: d.Reason, Via: d.Via, Counts: !d.Void,
-	}
-	if d.Entry != nil {
-		item.Entry, item.Hash = d.Entry.Number, d.Entry.Hash
-	}
-	return item
+	Request     int64            `json:"request"` // its number
+	State       gate.State       `json:"state"`
+	DryRun      bool             `json:"dry_run,omitempty"` // it was rehearsed: nothing of it is ever carried out
+	Cause       gate.Cause       `json:"cause,omitempty"`   // what ended it, where nobody decided
+	Blocked     string           `json:"blocked,omitempty"` // GitLab's word for why it does not merge
+	Error       string           `json:"error,omitempty"`   // the last trouble, while something is outstanding
+	Project     string           `json:"project"`           // path
+	ProjectID   int64            `json:"project_id"`
+	IID         int64            `json:"iid"`
+	URL         string           `json:"url"`
+	Title       string           `json:"title"`
+	Author      gate.User        `json:"author"` // id, username, name
+	Source      string           `json:"source"`
+	Target      string           `json:"target"`
+	Head        gate.CommitID    `json:"head"`
+	MergeCommit gate.CommitID    `json:"merge_commit,omitempty"`
+	Rule        string           `json:"rule"`
+	Required    int              `json:"required"`  // approvals
+	Approvals   int              `json:"approvals"` // that count
+	Awaited     []string         `json:"awaited"`   // names, or identities of those without one
+	Missing     []string         `json:"missing"`   // identities that the chat does not know
+	Others      []gate.Other     `json:"others"`    // identities that are another person's than at first, and count for nobody
+	Decisions   []story.Decision `json:"decisions"`
+	OpenedAt    story.Stamp      `json:"opened_at"`
+	DecidedAt   story.Stamp      `json:"decided_at,omitzero"`
+	EndedAt     story.Stamp      `json:"ended_at,omitzero"`
 }
 
 func itemOf(l gate.Listed) item {
@@ -183,11 +161,11 @@ func itemOf(l gate.Listed) item {
 		Source: l.Source, Target: l.Target, Head: l.Head, MergeCommit: l.MergedAs,
 		Rule: l.Rule, Required: max(1, l.Required), Approvals: l.Approvals, Awaited: append([]string{}, l.Awaited...),
 		Missing: append([]string{}, l.Missing...), Others: append([]gate.Other{}, l.Others...),
-		Decisions: []decisionItem{},
-		OpenedAt:  stamp(l.OpenedAt), DecidedAt: stamp(l.DecidedAt), EndedAt: stamp(l.EndedAt),
+		Decisions: []story.Decision{},
+		OpenedAt:  story.Stamp(l.OpenedAt), DecidedAt: story.Stamp(l.DecidedAt), EndedAt: story.Stamp(l.EndedAt),
 	}
 	for _, d := range l.Decided {
-		i.Decisions = append(i.Decisions, decisionItemOf(d))
+		i.Decisions = append(i.Decisions, story.DecisionOf(d))
 	}
 	return i
 }
@@ -247,26 +225,13 @@ func (env *Environment) listTable(list []gate.Listed, now time.Time) error {
 			names = append(names, clean(name))
 		}
 		if len(l.Missing) > 0 {
-			names = append(names, "not found: "+cleanList(l.Missing))
+			names = append(names, "not found: "+story.CleanList(l.Missing))
 		}
 		for _, o := range l.Others {
 			names = append(names, "another person now: "+clean(o.Identity))
 		}
-		t.add(fmt.Sprint(l.Number), string(l.State)+dryRun(l.Dry), nameOf(l.Path, l.Ref), clean(l.Title), clean(l.Target), clean(l.Head.Short()),
+		t.add(fmt.Sprint(l.Number), string(l.State)+story.DryRun(l.Dry), story.Name(l.Path, l.Ref), clean(l.Title), clean(l.Target), clean(l.Head.Short()),
 			clean(l.Rule), fmt.Sprintf("%d/%d", l.Approvals, max(1, l.Required)), cmp.Or(strings.Join(names, ", "), "-"), age(now.Sub(l.OpenedAt)))
 	}
 	return t.flush()
-}
-
-// dryRun stands behind what was only rehearsed.
-func dryRun(dry bool) string {
-	if dry {
-		return " (dry run)"
-	}
-	return ""
-}
-
-// nameOf is a merge request's name for people: payments/api!7.
-func nameOf(path string, ref gate.Ref) string {
-	return fmt.Sprintf("%s!%d", cmp.Or(clean(path), fmt.Sprint(ref.Project)), ref.Number)
 }

@@ -228,9 +228,6 @@ func TestList(t *testing.T) {
 	})
 }
 
-// UnmarshalJSON is for the tests alone.
-func (s *stamp) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, (*time.Time)(s)) }
-
 func TestReadersRefuse(t *testing.T) {
 	dir := t.TempDir()
 	notADatabase := filepath.Join(dir, "mrgate.yaml.db")

@@ -11,6 +11,7 @@ import (
 
 	"mrgate/internal/config"
 	"mrgate/internal/gate"
+	"mrgate/internal/story"
 )
 
 // logRows is how many rows of the log are aligned and printed at a time.
@@ -81,7 +82,7 @@ its width.`,
 // added; those that are there keep their names and meanings.
 type line struct {
 	Number       int64           `json:"number"` // 1, 2, 3, without gaps
-	At           stamp           `json:"at"`
+	At           story.Stamp     `json:"at"`
 	Project      string          `json:"project,omitempty"` // path, as it was when the request was opened
 	IID          int64           `json:"iid,omitempty"`
 	Request      int64           `json:"request,omitempty"`
@@ -105,13 +106,13 @@ func (env *Environment) log(ctx context.Context, cfg *config.Config, args []stri
 		return err
 	}
 	defer func() { _ = store.Close() }()
-	teller := newTeller(store)
+	teller := story.NewTeller(store)
 	printed, put, flush := 0, func(gate.Entry) error { return nil }, func() error { return nil }
 	if cfg.JSON {
 		put = func(e gate.Entry) error {
-			at := teller.about(ctx, e)
+			at := teller.About(ctx, e)
 			return writeJSON(env.Stdout, line{
-				e.Number, stamp(e.At), at.Path, at.Number, e.Request, e.Kind, e.Data, e.MergeRequest, e.Hash,
+				e.Number, story.Stamp(e.At), at.Path, at.Number, e.Request, e.Kind, e.Data, e.MergeRequest, e.Hash,
 			}, false)
 		}
 	} else {
@@ -128,8 +129,8 @@ func (env *Environment) log(ctx context.Context, cfg *config.Config, args []stri
 			if e.Request != 0 {
 				request = fmt.Sprint(e.Request)
 			}
-			what := teller.tell(ctx, e) // first: an entry may itself say what it is about
-			t.add(fmt.Sprint(e.Number), local(e.At, zone), request, teller.about(ctx, e).String(), clean(string(e.Kind)), what)
+			what := teller.Tell(ctx, e) // first: an entry may itself say what it is about
+			t.add(fmt.Sprint(e.Number), local(e.At, zone), request, teller.About(ctx, e).String(), clean(string(e.Kind)), what)
 			if len(t.rows) < logRows {
 				return nil
 			}

@@ -14,6 +14,7 @@ import (
 
 	"mrgate/internal/config"
 	"mrgate/internal/policy"
+	"mrgate/internal/story"
 )
 
 func newRulesCmd(env *Environment) *cobra.Command {
@@ -67,10 +68,10 @@ probably not meant, as a warning.`,
 // rulesPage is what mrgate rules --json prints. Fields may be added; those that are
 // there keep their names and meanings.
 type rulesPage struct {
-	Policy string `json:"policy"`         // its hash, as in the log
-	File   string `json:"file,omitempty"` // it was read from
-	Since  stamp  `json:"since,omitzero"` // with --at: when it came into force
-	Until  stamp  `json:"until,omitzero"` // with --at: when another one did
+	Policy string      `json:"policy"`         // its hash, as in the log
+	File   string      `json:"file,omitempty"` // it was read from
+	Since  story.Stamp `json:"since,omitzero"` // with --at: when it came into force
+	Until  story.Stamp `json:"until,omitzero"` // with --at: when another one did
 
 	Project string `json:"project,omitempty"` // as it was asked for
 	Target  string `json:"target_branch,omitempty"`
@@ -185,7 +186,7 @@ func (env *Environment) policyAt(ctx context.Context, cfg *config.Config, page *
 	case noted.Text == "":
 		return nil, fmt.Errorf("no policy was in force at %s, says %s: no listener had worked on it yet", cfg.At, env.path(cfg.DB))
 	}
-	page.Since, page.Until = stamp(noted.Since), stamp(noted.Until)
+	page.Since, page.Until = story.Stamp(noted.Since), story.Stamp(noted.Until)
 	return config.ParsePolicy(noted.Text)
 }
 
@@ -291,8 +292,8 @@ func (page *rulesPage) print(env *Environment) error {
 		right: []bool{true, false, false, false, true, false, false, false, false},
 	}
 	for _, r := range page.Rules {
-		t.add(fmt.Sprint(r.Place), clean(r.Name), cleanList(r.Projects), cleanList(r.TargetBranches), fmt.Sprintf("%d of %d", r.Required, len(r.Approvers)),
-			cleanList(r.Approvers), r.approved(), r.rejected(), r.ExpireAfter)
+		t.add(fmt.Sprint(r.Place), clean(r.Name), story.CleanList(r.Projects), story.CleanList(r.TargetBranches), fmt.Sprintf("%d of %d", r.Required, len(r.Approvers)),
+			story.CleanList(r.Approvers), r.approved(), r.rejected(), r.ExpireAfter)
 	}
 	return t.flush()
 }
@@ -321,12 +322,12 @@ func (r *ruleItem) whyNot(project, target string) string {
 	var why []string
 	switch {
 	case r.considered.Unsure:
-		why = append(why, fmt.Sprintf("%s may be one of its projects, %s, but that cannot be told from this", clean(project), cleanList(r.Projects)))
+		why = append(why, fmt.Sprintf("%s may be one of its projects, %s, but that cannot be told from this", clean(project), story.CleanList(r.Projects)))
 	case !r.Matches.Project:
-		why = append(why, fmt.Sprintf("%s is not among its projects, %s", clean(project), cleanList(r.Projects)))
+		why = append(why, fmt.Sprintf("%s is not among its projects, %s", clean(project), story.CleanList(r.Projects)))
 	}
 	if !r.Matches.TargetBranch {
-		why = append(why, fmt.Sprintf("%s is not among its target branches, %s", clean(target), cleanList(r.TargetBranches)))
+		why = append(why, fmt.Sprintf("%s is not among its target branches, %s", clean(target), story.CleanList(r.TargetBranches)))
 	}
 	return strings.Join(why, "; ")
 }
@@ -345,14 +346,14 @@ func (r *ruleItem) print(b *strings.Builder, operators bool) {
 	if !operators {
 		shell = "may not decide"
 	}
-	field("projects", cleanList(r.Projects))
-	field("target branches", cleanList(r.TargetBranches))
-	field("approvers", cleanList(r.Approvers))
+	field("projects", story.CleanList(r.Projects))
+	field("target branches", story.CleanList(r.TargetBranches))
+	field("approvers", story.CleanList(r.Approvers))
 	field("required", fmt.Sprintf("%d of %d; one rejection rejects", r.Required, len(r.Approvers)))
 	field("own work", own)
 	field("role in GitLab", needs(r.RequireRole))
 	field("operators", shell)
-	field("cards to", cmp.Or(cleanList(r.CardsTo), "the reviewers who are approvers, else all approvers"))
+	field("cards to", cmp.Or(story.CleanList(r.CardsTo), "the reviewers who are approvers, else all approvers"))
 	field("when approved", r.approved())
 	field("when rejected", r.rejected())
 	field("reminder", r.RemindAfter)
@@ -398,14 +399,6 @@ func (r *ruleItem) rejected() string {
 		does += ", with a reason"
 	}
 	return does
-}
-
-func cleanList(items []string) string {
-	list := make([]string, len(items))
-	for i, item := range items {
-		list[i] = clean(item)
-	}
-	return strings.Join(list, ", ")
 }
 
 // checkPage is what mrgate rules --check --json prints.

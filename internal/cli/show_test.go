@@ -9,6 +9,7 @@ import (
 
 	"mrgate/internal/gate"
 	"mrgate/internal/policy"
+	"mrgate/internal/story"
 )
 
 func TestShow(t *testing.T) {
@@ -35,7 +36,7 @@ func TestShow(t *testing.T) {
 			"http://GitLab.example.com/Payments/API/-/merge_requests/2/diffs":                 2,
 			strings.ToUpper(string(merged[:12])):                                              1,
 		} {
-			var got story
+			var got story.Story
 			if err := json.Unmarshal([]byte(p.prints("show", ref, "--json")), &got); err != nil || got.Request != want {
 				t.Errorf("show %s: request %d, %v; want %d", ref, got.Request, err, want)
 			}
@@ -106,7 +107,7 @@ func TestShowForetells(t *testing.T) {
 				t.Errorf("lacks %q:\n%s", want, got)
 			}
 		}
-		var s story
+		var s story.Story
 		if err := json.Unmarshal([]byte(p.prints("show", "1", "--json")), &s); err != nil || len(s.Troubles) != 2 || s.Approvers[2].ID != "" {
 			t.Errorf("%+v, %v", s, err)
 		}

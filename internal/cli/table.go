@@ -14,15 +14,11 @@ import (
 	"golang.org/x/term"
 	"golang.org/x/text/width"
 
-	"mrgate/internal/words"
+	"mrgate/internal/story"
 )
 
-// longest is how much of one text from outside is shown.
-const longest = 300
-
-// clean makes a text that came from outside fit to be shown: one line, in which
-// nothing moves the cursor, colours, hides or turns around what stands beside it.
-func clean(s string) string { return words.Line(s, longest) }
+// clean makes a text that came from outside fit to be shown, on one line.
+func clean(s string) string { return story.Clean(s) }
 
 // columns is how many columns of a terminal s takes: Chinese, Japanese and Korean
 // characters and emoji take two, marks on the character before none.
@@ -218,17 +214,6 @@ func age(d time.Duration) string {
 		return fmt.Sprintf("%dh", d/time.Hour)
 	}
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
-}
-
-// stamp is a moment in JSON: RFC 3339 with milliseconds, in UTC.
-type stamp time.Time
-
-// IsZero is for omitzero.
-func (s stamp) IsZero() bool { return time.Time(s).IsZero() }
-
-// MarshalJSON implements json.Marshaler.
-func (s stamp) MarshalJSON() ([]byte, error) {
-	return json.Marshal(time.Time(s).UTC().Format("2006-01-02T15:04:05.000Z07:00"))
 }
 
 // writeJSON prints v on a line, or, indented, on several. Beside what encoding/json

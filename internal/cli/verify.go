@@ -12,6 +12,7 @@ import (
 	"mrgate/internal/gate"
 	"mrgate/internal/gitlab"
 	"mrgate/internal/sqlite"
+	"mrgate/internal/story"
 	"mrgate/internal/words"
 )
 
@@ -30,8 +31,8 @@ type verified struct {
 	OK       bool        `json:"ok"`
 	Database string      `json:"database"`
 	Entries  int64       `json:"entries"`
-	FirstAt  stamp       `json:"first_at,omitzero"`
-	LastAt   stamp       `json:"last_at,omitzero"`
+	FirstAt  story.Stamp `json:"first_at,omitzero"`
+	LastAt   story.Stamp `json:"last_at,omitzero"`
 	Anchor   string      `json:"anchor,omitempty"` // of the last entry: keep it elsewhere
 	Flaws    []gate.Flaw `json:"flaws"`            // the first ones
 	Unsaid   int         `json:"more_flaws"`
@@ -146,7 +147,7 @@ func readOwnNotes(ctx context.Context, store *sqlite.Store, from notes, cfg *con
 		own, err := from.OwnNotes(ctx, r.Ref)
 		if errors.Is(err, gate.ErrNotFound) {
 			report.Anchors.Unread++
-			report.Remarks = append(report.Remarks, fmt.Sprintf("GitLab does not show %s (any more), so its notes were not read", nameOf(r.Path, r.Ref)))
+			report.Remarks = append(report.Remarks, fmt.Sprintf("GitLab does not show %s (any more), so its notes were not read", story.Name(r.Path, r.Ref)))
 			continue
 		}
 		if err != nil {
@@ -154,11 +155,11 @@ func readOwnNotes(ctx context.Context, store *sqlite.Store, from notes, cfg *con
 		}
 		report.Anchors.MergeRequests++
 		for _, n := range own {
-			found = append(found, notedBy(n, nameOf(r.Path, r.Ref)))
+			found = append(found, notedBy(n, story.Name(r.Path, r.Ref)))
 			report.Anchors.Notes++
 		}
 		if r.Note != "" && !slices.ContainsFunc(own, func(n gitlab.OwnNote) bool { return fmt.Sprint(n.ID) == r.Note }) {
-			report.Remarks = append(report.Remarks, fmt.Sprintf("note %s on %s, about request %d, is not in GitLab any more", r.Note, nameOf(r.Path, r.Ref), r.Number))
+			report.Remarks = append(report.Remarks, fmt.Sprintf("note %s on %s, about request %d, is not in GitLab any more", r.Note, story.Name(r.Path, r.Ref), r.Number))
 		}
 	}
 	return found, nil
@@ -201,7 +202,7 @@ func notedBy(n gitlab.OwnNote, name string) noted {
 
 func (r *verified) take(v *gate.Verification) {
 	r.OK, r.Entries = v.Err() == nil, v.Entries
-	r.FirstAt, r.LastAt = stamp(v.First.At), stamp(v.Last.At)
+	r.FirstAt, r.LastAt = story.Stamp(v.First.At), story.Stamp(v.Last.At)
 	if v.Entries > 0 {
 		r.Anchor = fmt.Sprintf("%d:%s", v.Last.Number, v.Last.Hash)
 	}

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"mrgate/internal/story"
 	"mrgate/internal/words"
 )
 
@@ -104,11 +105,8 @@ func (p *Pages) Write(w http.ResponseWriter, r *http.Request, status int, name s
 	return nil
 }
 
-// longest is how much of one text of others is shown.
-const longest = 300
-
-// line makes a text of others fit to be shown: see [words.Line].
-func line(text any) string { return words.Line(fmt.Sprint(text), longest) }
+// line makes a text of others fit to be shown: see [story.Clean].
+func line(text any) string { return story.Clean(fmt.Sprint(text)) }
 
 // commit is a commit's first eight digits.
 func commit(sha any) string { return words.Short(fmt.Sprint(sha)) }

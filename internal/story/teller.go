@@ -1,4 +1,4 @@
-package cli
+package story
 
 import (
 	"cmp"
@@ -10,34 +10,35 @@ import (
 	"mrgate/internal/gate"
 )
 
-// teller says in a sentence what an entry of the log is about. It learns names
+// Teller says in a sentence what an entry of the log is about. It learns names
 // from the entries that it tells, and else from the requests.
-type teller struct {
+type Teller struct {
 	archive gate.Archive
 	names   map[string]string // by the chat's ID
-	refs    map[int64]mrName  // by the request's number
+	refs    map[int64]Subject // by the request's number
 	asked   int64             // the request whose story was read last
 }
 
-// mrName is a merge request's name for people.
-type mrName struct {
+// Subject is the merge request that an entry is about.
+type Subject struct {
 	Path   string
 	Number int64
 }
 
-func (n mrName) String() string {
+func (n Subject) String() string {
 	if n.Number == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%s!%d", cmp.Or(clean(n.Path), "?"), n.Number)
+	return fmt.Sprintf("%s!%d", cmp.Or(Clean(n.Path), "?"), n.Number)
 }
 
-func newTeller(archive gate.Archive) *teller {
-	return &teller{archive: archive, names: map[string]string{}, refs: map[int64]mrName{}}
+// NewTeller gives one that asks the archive for the names that it has not met.
+func NewTeller(archive gate.Archive) *Teller {
+	return &Teller{archive: archive, names: map[string]string{}, refs: map[int64]Subject{}}
 }
 
 // learn takes in whom a request concerns.
-func (t *teller) learn(mr *gate.MergeRequest) {
+func (t *Teller) learn(mr *gate.MergeRequest) {
 	r := mr.Current()
 	t.asked = r.ID
 	people := append([]gate.Person{r.Panel.Author}, r.Panel.Committer...)
@@ -48,27 +49,27 @@ func (t *teller) learn(mr *gate.MergeRequest) {
 		t.name(p)
 	}
 	if _, known := t.refs[r.ID]; !known && mr.Snapshot != nil {
-		t.refer(r.ID, mrName{mr.Snapshot.Path, mr.Ref.Number})
+		t.refer(r.ID, Subject{mr.Snapshot.Path, mr.Ref.Number})
 	}
 }
 
-func (t *teller) name(p gate.Person) {
+func (t *Teller) name(p gate.Person) {
 	if p.ID != "" && p.Name != "" {
 		t.names[p.ID] = p.Name
 	}
 }
 
-func (t *teller) refer(request int64, name mrName) {
+func (t *Teller) refer(request int64, name Subject) {
 	if len(t.refs) > 10000 { // a log may be long
 		clear(t.refs)
 	}
 	t.refs[request] = name
 }
 
-// about is the merge request that an entry is about.
-func (t *teller) about(ctx context.Context, e gate.Entry) mrName {
+// About is the merge request that an entry is about.
+func (t *Teller) About(ctx context.Context, e gate.Entry) Subject {
 	if e.Kind == gate.EntryOpened || e.Kind == gate.EntryBypassed {
-		var said mrName
+		var said Subject
 		if json.Unmarshal(e.Data, &said) == nil && said.Number != 0 {
 			if e.Request == 0 {
 				return said
@@ -83,7 +84,7 @@ func (t *teller) about(ctx context.Context, e gate.Entry) mrName {
 }
 
 // read learns what a request knows. Without it some names are missing.
-func (t *teller) read(ctx context.Context, request int64) {
+func (t *Teller) read(ctx context.Context, request int64) {
 	if t.asked == request {
 		return
 	}
@@ -94,25 +95,25 @@ func (t *teller) read(ctx context.Context, request int64) {
 }
 
 // who names somebody in the chat.
-func (t *teller) who(ctx context.Context, request int64, id string) string {
+func (t *Teller) who(ctx context.Context, request int64, id string) string {
 	if t.names[id] == "" && request != 0 {
 		t.read(ctx, request)
 	}
 	if t.names[id] == "" {
 		t.names[id] = id
 	}
-	return clean(t.names[id])
+	return Clean(t.names[id])
 }
 
-func (t *teller) to(ctx context.Context, request int64, to gate.Recipient) string {
+func (t *Teller) to(ctx context.Context, request int64, to gate.Recipient) string {
 	if to.Group {
-		return "group " + clean(to.ID)
+		return "group " + Clean(to.ID)
 	}
 	return t.who(ctx, request, to.ID)
 }
 
-// tell says what an entry is about.
-func (t *teller) tell(ctx context.Context, e gate.Entry) string {
+// Tell says what an entry is about.
+func (t *Teller) Tell(ctx context.Context, e gate.Entry) string {
 	said := ""
 	switch e.Kind {
 	case gate.EntryOpened:
@@ -142,7 +143,7 @@ func (t *teller) tell(ctx context.Context, e gate.Entry) string {
 			return cmp.Or(unknown(d.Missing, d.Others), "everybody is in the chat who is to be asked")
 		})
 	}
-	return cmp.Or(said, clean(string(e.Data))) // of a version to come
+	return cmp.Or(said, Clean(string(e.Data))) // of a version to come
 }
 
 // told has an entry told by what it holds; "": it holds something else.
@@ -154,7 +155,7 @@ func told[T any](e gate.Entry, tell func(T) string) string {
 	return tell(data)
 }
 
-func (t *teller) reminder(ctx context.Context, request int64, d gate.ReminderData) string {
+func (t *Teller) reminder(ctx context.Context, request int64, d gate.ReminderData) string {
 	to := t.to(ctx, request, d.To)
 	switch d.Did {
 	case gate.MessageSent:
@@ -169,7 +170,7 @@ func (t *teller) reminder(ctx context.Context, request int64, d gate.ReminderDat
 	return ""
 }
 
-func (t *teller) askedAgain(d gate.AgainData) string {
+func (t *Teller) askedAgain(d gate.AgainData) string {
 	switch {
 	case d.At.IsZero():
 		return ""
@@ -177,15 +178,15 @@ func (t *teller) askedAgain(d gate.AgainData) string {
 		return "a job asked again"
 	}
 	t.name(d.By)
-	return clean(cmp.Or(d.By.Name, d.By.ID)) + " asked again"
+	return Clean(cmp.Or(d.By.Name, d.By.ID)) + " asked again"
 }
 
-func (t *teller) opened(d gate.OpenedData) string {
+func (t *Teller) opened(d gate.OpenedData) string {
 	for _, m := range d.Approvers {
 		t.name(m.Person)
 	}
-	said := fmt.Sprintf("opened for %q by %s: commit %s, %s → %s, rule %s", clean(d.Title), userName(d.Author), clean(d.Head.Short()),
-		clean(d.Source), clean(d.Target), clean(d.Rule)) + dryRun(d.Dry)
+	said := fmt.Sprintf("opened for %q by %s: commit %s, %s → %s, rule %s", Clean(d.Title), UserName(d.Author), Clean(d.Head.Short()),
+		Clean(d.Source), Clean(d.Target), Clean(d.Rule)) + DryRun(d.Dry)
 	if who := unknown(d.Missing, d.Others); who != "" {
 		said += "; " + who
 	}
@@ -196,41 +197,29 @@ func (t *teller) opened(d gate.OpenedData) string {
 func unknown(missing []string, others []gate.Other) string {
 	var list []string
 	if len(missing) > 0 {
-		list = append(list, "not found in the chat: "+cleanList(missing))
+		list = append(list, "not found in the chat: "+CleanList(missing))
 	}
 	for _, o := range others {
-		list = append(list, fmt.Sprintf("%s is another person now (was %s, is %s) and counts for nobody", clean(o.Identity), clean(o.First), clean(o.Now)))
+		list = append(list, fmt.Sprintf("%s is another person now (was %s, is %s) and counts for nobody", Clean(o.Identity), Clean(o.First), Clean(o.Now)))
 	}
 	return strings.Join(list, "; ")
 }
 
-// userName is somebody in GitLab: "Bob Chen (@bob)".
-func userName(u gate.User) string {
-	name, username := clean(u.Name), clean(u.Username)
-	switch {
-	case username == "":
-		return cmp.Or(name, "somebody")
-	case name == "" || strings.EqualFold(name, username):
-		return "@" + username
-	}
-	return name + " (@" + username + ")"
-}
-
 // because is a reason behind a sentence.
 func because(reason string) string {
-	if reason = clean(reason); reason == "" {
+	if reason = Clean(reason); reason == "" {
 		return ""
 	}
 	return fmt.Sprintf(": %q", reason)
 }
 
 // clicked tells of a click that decided nothing.
-func (t *teller) clicked(ctx context.Context, request int64, d gate.ClickData) string {
+func (t *Teller) clicked(ctx context.Context, request int64, d gate.ClickData) string {
 	t.name(d.Person)
-	who := cmp.Or(t.who(ctx, request, d.Person.ID), "somebody") + " pressed " + clean(string(d.Action))
+	who := cmp.Or(t.who(ctx, request, d.Person.ID), "somebody") + " pressed " + Clean(string(d.Action))
 	switch d.Became {
 	case gate.BecameRefused:
-		why := clean(string(d.Why))
+		why := Clean(string(d.Why))
 		if d.Said != "" {
 			why += because(d.Said)
 		}
@@ -245,7 +234,7 @@ func (t *teller) clicked(ctx context.Context, request int64, d gate.ClickData) s
 	return ""
 }
 
-func (t *teller) counts(ctx context.Context, request int64, d gate.CountsData) string {
+func (t *Teller) counts(ctx context.Context, request int64, d gate.CountsData) string {
 	t.name(gate.Person{ID: d.Person, Name: d.Name})
 	switch {
 	case d.Role != "" && d.Counts:
@@ -263,64 +252,40 @@ func policyChanged(d gate.PolicyData) string {
 		return ""
 	}
 	if d.Before == "" {
-		return "policy " + shortHash(d.Policy) + " is in force" + dryRun(d.Dry)
+		return "policy " + shortHash(d.Policy) + " is in force" + DryRun(d.Dry)
 	}
-	return "policy " + shortHash(d.Policy) + " is in force, before it was " + shortHash(d.Before) + dryRun(d.Dry)
+	return "policy " + shortHash(d.Policy) + " is in force, before it was " + shortHash(d.Before) + DryRun(d.Dry)
 }
 
 // shortHash is enough of a hash to tell policies apart.
 func shortHash(hash string) string {
-	hash = clean(hash)
+	hash = Clean(hash)
 	return hash[:min(len(hash), 12)]
 }
 
-func (t *teller) decided(ctx context.Context, request int64, d gate.DecidedData) string {
+func (t *Teller) decided(ctx context.Context, request int64, d gate.DecidedData) string {
 	did := map[gate.Verdict]string{gate.Approve: "approved", gate.Reject: "rejected"}[d.Verdict]
 	if did == "" {
 		return ""
 	}
 	if d.Via == "operator" {
-		return "operator " + clean(d.Name) + " " + did + " from a shell" + because(d.Reason) + dryRun(d.Dry)
+		return "operator " + Clean(d.Name) + " " + did + " from a shell" + because(d.Reason) + DryRun(d.Dry)
 	}
 	t.name(gate.Person{ID: d.Person, Name: d.Name})
-	return t.who(ctx, request, d.Person) + " " + did + because(d.Reason) + dryRun(d.Dry)
+	return t.who(ctx, request, d.Person) + " " + did + because(d.Reason) + DryRun(d.Dry)
 }
 
 func moved(d gate.StateData) string {
 	why := ""
 	switch {
 	case d.To == gate.BlockedNow:
-		why = ": GitLab says " + cmp.Or(clean(d.Why), "no reason")
+		why = ": GitLab says " + cmp.Or(Clean(d.Why), "no reason")
 	case d.Cause != "" && !d.To.Followed():
-		why = ": " + causeText(d.Cause)
+		why = ": " + CauseText(d.Cause)
 	case d.On != "":
-		why = ": " + clean(string(d.On))
+		why = ": " + Clean(string(d.On))
 	}
-	return clean(string(d.From)) + " → " + clean(string(d.To)) + why + dryRun(d.Dry)
-}
-
-func causeText(c gate.Cause) string {
-	switch c {
-	case gate.CausePush:
-		return "another commit was pushed"
-	case gate.CauseRetarget:
-		return "it has another target branch"
-	case gate.CauseDraft:
-		return "it was turned into a draft"
-	case gate.CauseReopened:
-		return "it was closed or a draft in between"
-	case gate.CauseMerged:
-		return "it was merged in GitLab, not from here"
-	case gate.CauseClosed:
-		return "it was closed in GitLab"
-	case gate.CauseNoRule:
-		return "no rule covers it any more"
-	case gate.CauseDryRun:
-		return "the dry run is over"
-	case gate.CauseTime:
-		return "nobody decided in time, or it could not be merged in time"
-	}
-	return clean(string(c))
+	return Clean(string(d.From)) + " → " + Clean(string(d.To)) + why + DryRun(d.Dry)
 }
 
 // effectText is what mrgate does in GitLab, as a verb.
@@ -333,7 +298,7 @@ func effectText(effect string) string {
 	case "close":
 		return "close the merge request of"
 	}
-	return clean(effect)
+	return Clean(effect)
 }
 
 // nth says which try in a row it was, if not the first.
@@ -348,12 +313,12 @@ func bypassed(d gate.BypassedData) string {
 	if d.Why == "" {
 		return ""
 	}
-	return fmt.Sprintf("MERGED AROUND THE GATE by %s: %s; commit %s into %s as %s, rule %s", userName(d.By), clean(string(d.Why)),
-		clean(d.Head.Short()), clean(d.Target), clean(d.Commit.Short()), clean(d.Rule))
+	return fmt.Sprintf("MERGED AROUND THE GATE by %s: %s; commit %s into %s as %s, rule %s", UserName(d.By), Clean(string(d.Why)),
+		Clean(d.Head.Short()), Clean(d.Target), Clean(d.Commit.Short()), Clean(d.Rule))
 }
 
 func effected(d gate.EffectData) string {
-	head := clean(d.Head.Short())
+	head := Clean(d.Head.Short())
 	if d.Error != "" {
 		what, why := effectText(d.Effect)+" commit "+head+nth(d.Tries), because(d.Error)
 		switch d.Answer {
@@ -366,7 +331,7 @@ func effected(d gate.EffectData) string {
 		case gate.AnswerGivenUp:
 			return "gave up to " + what + why
 		}
-		return "tried to " + what + ", GitLab says " + clean(d.Answer) + why
+		return "tried to " + what + ", GitLab says " + Clean(d.Answer) + why
 	}
 	switch d.Effect {
 	case "approve":
@@ -376,18 +341,18 @@ func effected(d gate.EffectData) string {
 	case "retract":
 		return "took approval and auto-merge back in GitLab"
 	case "note":
-		return "wrote note " + clean(d.Note) + " under the merge request"
+		return "wrote note " + Clean(d.Note) + " under the merge request"
 	case "merge":
 	default:
 		return ""
 	}
 	why := ""
 	if d.Why != "" {
-		why = ", it says " + clean(d.Why)
+		why = ", it says " + Clean(d.Why)
 	}
 	switch gate.MergeStatus(d.Answer) {
 	case gate.Merged:
-		return "GitLab merged commit " + head + " as " + clean(d.Commit.Short())
+		return "GitLab merged commit " + head + " as " + Clean(d.Commit.Short())
 	case gate.Scheduled:
 		return "GitLab will merge commit " + head + " by itself when its checks pass"
 	case gate.Computing:
@@ -400,16 +365,16 @@ func effected(d gate.EffectData) string {
 	return ""
 }
 
-func (t *teller) message(ctx context.Context, request int64, d gate.MessageData) string {
-	kind, to := clean(string(d.Kind)), t.to(ctx, request, d.To)
+func (t *Teller) message(ctx context.Context, request int64, d gate.MessageData) string {
+	kind, to := Clean(string(d.Kind)), t.to(ctx, request, d.To)
 	what := kind + " to " + to
 	switch d.Did {
 	case gate.MessageSent:
 		return kind + " sent to " + to
 	case gate.MessageChanged:
-		return what + " changed to " + clean(d.Shows)
+		return what + " changed to " + Clean(d.Shows)
 	case gate.MessageAnswered:
-		return what + " changed to " + clean(d.Shows) + " by the answer to a click"
+		return what + " changed to " + Clean(d.Shows) + " by the answer to a click"
 	case gate.MessageLetGo:
 		return what + " was let go" + because(d.Why)
 	}
