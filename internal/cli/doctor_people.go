@@ -60,6 +60,7 @@ func (d *doctor) people(ctx context.Context, chat *feishu.Chat, projects []exami
 		r := &p.Rules[i]
 		if d.enough(r, known, unsure) {
 			d.authors(ctx, chat, r, known, projects)
+			d.roles(r, known, projects)
 		}
 	}
 }

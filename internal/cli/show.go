@@ -166,6 +166,7 @@ func printStory(s *story.Story, out io.Writer, zone *time.Location) error {
 		names = append(names, clean(cmp.Or(m.Name, m.Identity)))
 	}
 	field("approvers", strings.Join(names, ", "))
+	field("role", needs(s.Role))
 	field("earlier", numbers(s.Earlier))
 	field("later", numbers(s.Later))
 	field("times in", zoneName(time.Time(s.OpenedAt), zone))

@@ -346,6 +346,7 @@ func TestIDTokenOpensItsOwnProjectAndNothingElse(t *testing.T) {
 
 	refused := map[string]string{
 		"another audience": w.gitlab.IDToken(w.gitlabURL, "https://elsewhere.example.com", project, nil),
+		"a longer one":     w.gitlab.IDToken(w.gitlabURL, publicURL+"/api", project, nil),
 		"another issuer":   w.gitlab.IDToken("https://gitlab.example.net", publicURL, project, nil),
 		"expired":          w.gitlab.IDToken(w.gitlabURL, publicURL, project, map[string]any{"exp": now.Add(-time.Minute).Unix()}),
 		"not yet valid":    w.gitlab.IDToken(w.gitlabURL, publicURL, project, map[string]any{"nbf": now.Add(time.Hour).Unix()}),
@@ -388,8 +389,11 @@ func TestIDTokenOpensItsOwnProjectAndNothingElse(t *testing.T) {
 	if a := w.api(http.MethodPost, l.url, "/api/v1/requests", good, ask); a.Status != http.StatusOK || a.Outcome != "pending" {
 		t.Fatalf("the project's own job: %d %s", a.Status, a.Body)
 	}
-	if a := w.api(http.MethodGet, l.url, id, good, ""); a.Status != http.StatusOK {
-		t.Errorf("waiting: %d %s", a.Status, a.Body)
+	for _, slashes := range []string{"", "/"} {
+		good := w.gitlab.IDToken(w.gitlabURL, publicURL+slashes, project, nil)
+		if a := w.api(http.MethodGet, l.url, id, good, ""); a.Status != http.StatusOK {
+			t.Errorf("waiting, the audience ending with %q: %d %s", slashes, a.Status, a.Body)
+		}
 	}
 	// What is not theirs looks like what is not there.
 	var bodies []string

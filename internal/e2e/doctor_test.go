@@ -555,11 +555,15 @@ func TestDoctorOnFeishu(t *testing.T) {
 
 func TestDoctorOnThePolicy(t *testing.T) {
 	t.Parallel()
-	with := func(old, new string) setting {
-		if !strings.Contains(doctorPolicy, old) {
-			panic("the policy has no " + old)
+	with := func(change ...string) setting {
+		text := doctorPolicy
+		for i := 0; i < len(change); i += 2 {
+			if !strings.Contains(text, change[i]) {
+				panic("the policy has no " + change[i])
+			}
+			text = strings.Replace(text, change[i], change[i+1], 1)
 		}
-		return withPolicy(strings.Replace(doctorPolicy, old, new, 1))
+		return withPolicy(text)
 	}
 	for name, c := range map[string]ill{
 		"unknown approver": {
@@ -629,6 +633,30 @@ func TestDoctorOnThePolicy(t *testing.T) {
 		"no rules": {
 			with:   withPolicy("locale: en\n"),
 			status: "failure", subject: "config", what: "there is no policy", remedy: "--config",
+		},
+		"an approver without the role": {
+			with:   with("    approvers:", "    require_gitlab_role: maintainer\n    approvers:", "  bob: bob@example.com", "  bob: bob@example.com\n  carol: carol@example.com"),
+			status: "warning", subject: "policy.role production", what: "Carol (carol) is not maintainer in acme/webhook", remedy: "give them that role",
+		},
+		"an approver with the role": {
+			with:   with("    approvers:", "    require_gitlab_role: maintainer\n    approvers:"),
+			status: "ok", subject: "policy.role production", what: "Alice (alice) is maintainer or more in 1 project",
+		},
+		"an approver whom nobody knows in GitLab": {
+			with:   with("    approvers:", "    require_gitlab_role: maintainer\n    approvers:"),
+			status: "warning", subject: "policy.role production", what: "nobody can tell who Carol is in GitLab", remedy: "to users",
+		},
+		"nobody with the role": {
+			with:   with("    approvers:", "    require_gitlab_role: owner\n    approvers:"),
+			status: "failure", subject: "policy.role production", what: "nobody gets through in acme/webhook: it takes 1 approval of somebody who is owner there", remedy: "lines on its approvers",
+		},
+		"roles that GitLab does not tell": {
+			with: with("    approvers:", "    require_gitlab_role: maintainer\n    approvers:"),
+			make: func(w *world) ([]string, []string) {
+				w.gitlab.Inject(gitlabsim.Fault{Method: http.MethodGet, PathSuffix: "/members/all", Status: http.StatusForbidden, Body: "{}"})
+				return nil, nil
+			},
+			status: "unchecked", subject: "policy.role production", what: "GitLab does not tell the members of acme/webhook", remedy: "Manage > Members",
 		},
 		"an open door for operators": {
 			make:   func(*world) ([]string, []string) { return nil, []string{"--admin-listen", "0.0.0.0:8081"} },

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"mrgate/internal/feishusim"
 	"mrgate/internal/gitlabsim"
 )
 
@@ -85,6 +86,7 @@ func TestRoleLostBetweenClickAndMerge(t *testing.T) {
 	l := w.start()
 	mr := w.begin(l, w.alice, w.carol)
 	w.gitlab.SetConflict(project, mr.IID, true)
+	stale := w.pressed(w.alice, w.card(w.alice).ID, feishusim.ClickOptions{Button: "approve"}) // of a phone that does not show what came later
 	w.click(l, w.alice, "approve", "")
 	w.eventually("it is approved and blocked", func() bool {
 		return w.shows(w.carol, "Approved, but blocked ·") && len(w.mr(mr.IID).ApprovedBy) == 1
@@ -101,9 +103,15 @@ func TestRoleLostBetweenClickAndMerge(t *testing.T) {
 	if w.mr(mr.IID).State != "opened" {
 		t.Errorf("it is %s", w.mr(mr.IID).State)
 	}
-	w.gitlab.SetMember(project, "carol.w", gitlabsim.Owner)
-	w.click(l, w.carol, "approve", "")
-	w.ended("Merged ·", "Carol approved acme/webhook !1; merged into main", w.alice, w.carol)
+	w.settle()
+	says(t, w.postClick(l, stale).Toast, "info", "You are not maintainer in GitLab any more; your approval does not count until you are")
+	if r := w.run(nil, "show", "1", "--db", w.db); !strings.Contains(r.stdout, "maintainer or more in the project") {
+		t.Errorf("show does not say which role it takes:\n%s", r.stdout)
+	}
+	// With the role it counts again, and a click has that looked for.
+	w.gitlab.SetMember(project, "alice", gitlabsim.Maintainer)
+	w.postClick(l, stale)
+	w.ended("Merged ·", "Alice approved acme/webhook !1; merged into main", w.alice, w.carol)
 }
 
 func TestClickWaitsForItsRoleWhileGitLabIsDown(t *testing.T) {

@@ -121,7 +121,12 @@ func (mr *MergeRequest) press(r *Request, m *Message, c Click, evidence Evidence
 		return Answer{Kind: AnswerError, Text: text, Why: why}
 	}
 	if d := r.decisionOf(c.By.ID); d != nil {
-		return mr.answer(r, m, w, AnswerInfo, w.ToastAgain(string(d.Verdict), d.Verdict == verdict)).because(RefusedAgain)
+		why, text := r.again(d, verdict, w)
+		if why == RefusedRole {
+			mr.look() // they may have it again, of which the forge tells nobody
+			mr.arrive(true)
+		}
+		return mr.answer(r, m, w, AnswerInfo, text).because(why)
 	}
 	if verdict == Approve && r.Rule.RequireRole != "" {
 		return mr.claim(r, m, c, evidence, p) // who has which role only the forge knows
@@ -277,6 +282,15 @@ func (r *Request) refuse(person string, v Verdict, w *words.Words) (Refusal, str
 		return RefusedRole, w.ToastAccountUnknown()
 	}
 	return "", ""
+}
+
+// again says why a verdict does not count of whom d is the decision, and in which
+// words.
+func (r *Request) again(d *Decision, v Verdict, w *words.Words) (Refusal, string) {
+	if v == Approve && r.lostRole(d) {
+		return RefusedRole, w.ToastRoleLost(string(r.Rule.RequireRole))
+	}
+	return RefusedAgain, w.ToastAgain(string(d.Verdict), d.Verdict == v)
 }
 
 // refuseOwn is refuse for an approval of what the person may have made.

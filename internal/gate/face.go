@@ -503,8 +503,8 @@ func (f *facing) pending() (Tone, string, []words.Text) {
 	own := []string{updated, quorum, barred}
 	for _, d := range f.r.Decisions {
 		if d.Void && d.Verdict == Approve && len(own) < 3+faceSaid {
-			if role := f.r.Rule.RequireRole; role != "" && d.Via == viaCard && f.r.mayApprove(d.Person) {
-				own = append(own, w.LapsedRole(f.nameOf(d), string(role)))
+			if f.r.lostRole(d) {
+				own = append(own, w.LapsedRole(f.nameOf(d), string(f.r.Rule.RequireRole)))
 				continue
 			}
 			own = append(own, w.Lapsed(f.nameOf(d)))

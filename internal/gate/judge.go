@@ -438,7 +438,7 @@ func (r *Request) turnDown(c *Claim, v Verdict, w *words.Words) (Refusal, string
 		return why, text
 	}
 	if d := r.decisionOf(c.Person.ID); d != nil {
-		return RefusedAgain, w.ToastAgain(string(d.Verdict), d.Verdict == v)
+		return r.again(d, v, w)
 	}
 	if _, why, text := r.over(v, w); text != "" {
 		return why, text

@@ -37,6 +37,12 @@ func (r *Request) givers() []string {
 	return people
 }
 
+// lostRole says that the approval does not count because its giver lacks, by
+// what is known, the role that the rule demands.
+func (r *Request) lostRole(d *Decision) bool {
+	return d.Void && d.Verdict == Approve && d.Via == viaCard && r.Rule.RequireRole != "" && r.mayApprove(d.Person)
+}
+
 // roles reads what role they have in the forge whose approval is to count, where
 // the rule demands one. Each look reads them anew, and so does the one right
 // before mrgate acts.

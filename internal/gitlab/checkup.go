@@ -232,6 +232,7 @@ func (l Level) String() string {
 type Member struct {
 	gate.User
 	Level Level
+	Role  policy.Role // as Forge.Role tells it
 }
 
 // Doors is how a project's branches can be changed.
@@ -291,21 +292,19 @@ func (f *Forge) Doors(ctx context.Context, project int64) (Doors, error) {
 	if err != nil {
 		return d, f.fail("read the protected branches of", what, err)
 	}
-	type member struct {
-		user
-		AccessLevel Level `json:"access_level"`
-	}
-	members, told, err := readAll[member](ctx, f, fmt.Sprintf("projects/%d/members/all", project), mostMembers)
+	members, told, err := readAll[projectMember](ctx, f, fmt.Sprintf("projects/%d/members/all", project), mostMembers)
 	if err != nil {
 		return d, f.fail("read the members of", what, err)
 	}
 	d.MembersTold = told
 	for _, m := range members {
 		i := slices.IndexFunc(d.Members, func(other Member) bool { return other.ID == m.ID })
-		if i < 0 {
-			d.Members = append(d.Members, Member{m.user.user(), m.AccessLevel})
-		} else { // in by a group, and by themselves
-			d.Members[i].Level = max(d.Members[i].Level, m.AccessLevel)
+		one := Member{m.user.user(), Level(m.AccessLevel), m.role(time.Now())}
+		switch {
+		case i < 0:
+			d.Members = append(d.Members, one)
+		case one.Level > d.Members[i].Level: // in by a group, and by themselves
+			d.Members[i] = one
 		}
 	}
 	return d, nil

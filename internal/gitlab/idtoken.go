@@ -39,6 +39,8 @@ type Claims struct {
 // can be said about a token now.
 var ErrKeys = errors.New("GitLab's keys cannot be read")
 
+var errAudience = errors.New("its audience is not public-url")
+
 // keysEvery is how often GitLab is asked for its keys at most: whoever makes up
 // tokens must not have mrgate ask for each.
 const keysEvery = time.Minute
@@ -86,7 +88,7 @@ func (s *seldom) RoundTrip(r *http.Request) (*http.Response, error) {
 // is only asked when the first token comes.
 func (f *Forge) NewIDTokens(audience string) *IDTokens {
 	return &IDTokens{
-		issuer: strings.TrimRight(f.base.String(), "/"), audience: audience,
+		issuer: strings.TrimRight(f.base.String(), "/"), audience: strings.TrimRight(audience, "/"),
 		client: &http.Client{
 			Transport:     &seldom{next: f.plain, now: f.hold.now, asked: map[string]time.Time{}, well: map[string]bool{}},
 			Timeout:       f.timeout,
@@ -108,6 +110,9 @@ func (t *IDTokens) Verify(ctx context.Context, token string) (Claims, error) {
 	good, err := verifier.Verify(ctx, token)
 	if err != nil {
 		return Claims{}, explainToken(err)
+	}
+	if !t.means(good.Audience) {
+		return Claims{}, errAudience
 	}
 	// GitLab gives numbers as strings, too (lib/gitlab/ci/jwt_v2.rb).
 	var claims struct {
@@ -150,12 +155,17 @@ func (t *IDTokens) glance(token string) error {
 		return errors.New("it is not signed as GitLab signs, by RS256")
 	case claims.Issuer != t.issuer:
 		return errors.New("it is another issuer's")
-	case !slices.Contains(claims.Audience, t.audience):
-		return errors.New("its audience is not public-url")
+	case !t.means(claims.Audience):
+		return errAudience
 	case claims.Expires == 0:
 		return errors.New("it never expires")
 	}
 	return nil
+}
+
+// means says that one of the audiences is ours, with or without slashes at its end.
+func (t *IDTokens) means(audiences []string) bool {
+	return slices.ContainsFunc(audiences, func(a string) bool { return strings.TrimRight(a, "/") == t.audience })
 }
 
 // audience is one, or a list (RFC 7519, section 4.1.3).
@@ -186,7 +196,8 @@ func (t *IDTokens) load(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
 	}
 	t.verifier = provider.VerifierContext(ctx, &oidc.Config{
-		ClientID: t.audience, SupportedSigningAlgs: []string{oidc.RS256},
+		SkipClientIDCheck:    true, // see means
+		SupportedSigningAlgs: []string{oidc.RS256},
 	})
 	return t.verifier, nil
 }

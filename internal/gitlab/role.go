@@ -45,11 +45,7 @@ func (f *Forge) Role(ctx context.Context, mr gate.Ref, of policy.GitLabUser) (ga
 	if m.ID != found.User.ID {
 		return gate.Role{}, fmt.Errorf("read a member's role for %s: GitLab's answer is about another user", mr)
 	}
-	found.User = m.user.user()
-	if m.State == "active" && m.MembershipState != "awaiting" && !m.over(f.answeredAt(resp.Header)) {
-		found.Role = roleAt(m.AccessLevel)
-	}
-	return found, nil
+	return gate.Role{User: m.user.user(), Role: m.role(f.answeredAt(resp.Header))}, nil
 }
 
 // named finds the account of a username; ID 0: there is none.
@@ -67,6 +63,14 @@ func (f *Forge) named(ctx context.Context, username string) (gate.User, error) {
 		}
 	}
 	return gate.User{}, nil
+}
+
+// role is what the membership is worth at this time.
+func (m *projectMember) role(now time.Time) policy.Role {
+	if m.State != "active" || m.MembershipState == "awaiting" || m.over(now) {
+		return ""
+	}
+	return roleAt(m.AccessLevel)
 }
 
 // over says that the membership has expired. GitLab takes it out only with a

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"mrgate/internal/gate"
+	"mrgate/internal/policy"
 )
 
 // Story is what mrgate show --json prints. Fields may be added; those that are
@@ -30,11 +31,12 @@ type Story struct {
 	MergeCommit gate.CommitID `json:"merge_commit,omitempty"` // what it was merged as
 	Note        string        `json:"note,omitempty"`         // GitLab's reference to the note under the merge request
 
-	Rule      string     `json:"rule"`
-	Required  int        `json:"required"`  // approvals
-	Approvals int        `json:"approvals"` // that count
-	Approvers []Approver `json:"approvers"`
-	Decisions []Decision `json:"decisions"` // the first one first
+	Rule      string      `json:"rule"`
+	Required  int         `json:"required"`  // approvals
+	Approvals int         `json:"approvals"` // that count
+	Role      policy.Role `json:"require_gitlab_role,omitempty"`
+	Approvers []Approver  `json:"approvers"`
+	Decisions []Decision  `json:"decisions"` // the first one first
 
 	OpenedAt  Stamp `json:"opened_at"`
 	ExpiresAt Stamp `json:"expires_at,omitzero"`
@@ -117,7 +119,7 @@ func storyOf(mr *gate.MergeRequest, siblings []int64) *Story {
 	r := mr.Current()
 	s := &Story{
 		Request: r.ID, State: r.State, DryRun: r.Dry, Cause: r.Cause, ProjectID: mr.Ref.Project, IID: mr.Ref.Number,
-		Target: r.Target, Head: r.Head, Note: r.NoteRef, Rule: r.Rule.Name, Required: max(1, r.Rule.Required),
+		Target: r.Target, Head: r.Head, Note: r.NoteRef, Rule: r.Rule.Name, Required: max(1, r.Rule.Required), Role: r.Rule.RequireRole,
 		Approvers: []Approver{}, Decisions: []Decision{}, Messages: []Message{}, Timeline: []Event{},
 		Earlier: []int64{}, Later: []int64{}, Troubles: []string{},
 		OpenedAt: Stamp(r.OpenedAt), ExpiresAt: Stamp(r.ExpiresAt), DecidedAt: Stamp(r.DecidedAt), EndedAt: Stamp(r.EndedAt),

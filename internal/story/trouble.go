@@ -1,6 +1,7 @@
 package story
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -55,6 +56,14 @@ func foretold(ctx context.Context, t *Teller, r *gate.Request) (list []string) {
 				only = "only an approval of " + strings.Join(told, ", ") + " counts"
 			}
 			list = append(list, fmt.Sprintf("nobody can tell who %s is in the chat, so %s until then; add %[1]s to users in the policy", Clean(name), only))
+		}
+	}
+	if r.Rule.RequireRole != "" {
+		for _, m := range mayApprove(r) {
+			if len(m.Accounts) == 0 {
+				list = append(list, fmt.Sprintf("nobody can tell who %s is in GitLab, so an approval of theirs does not count; add their username to users in the policy",
+					Clean(cmp.Or(m.Name, m.Identity.Value))))
+			}
 		}
 	}
 	if len(r.Panel.Cards) == 0 {

@@ -56,6 +56,13 @@ func (w *Words) ToastRole(role string) string {
 	return w.pick("你在 GitLab 中没有 "+Line(role, maxName)+" 权限", "You are not "+Line(role, maxName)+" in GitLab")
 }
 
+// ToastRoleLost : the person has approved, and lacks by now the role that the rule
+// wants.
+func (w *Words) ToastRoleLost(role string) string {
+	role = Line(role, maxName)
+	return w.pick("你在 GitLab 中已没有 "+role+" 权限，你的批准暂不计入", "You are not "+role+" in GitLab any more; your approval does not count until you are")
+}
+
 // ToastAccountUnknown : the rule wants a role in GitLab, and nobody can tell who
 // the clicker is there.
 func (w *Words) ToastAccountUnknown() string {
