@@ -32,10 +32,14 @@ type outcome struct {
 	stdout, stderr string
 }
 
+// atOnce has a program that was built with the race detector end when it ends: a
+// second later is the detector's default.
+const atOnce = "GORACE=atexit_sleep_ms=0"
+
 // mrgate runs the binary to its end, seeing nothing of the tests' environment.
 func mrgate(t testing.TB, dir string, environ []string, stdin string, args ...string) outcome {
 	t.Helper()
-	return command(t, dir, append([]string{"PATH=/usr/bin:/bin", "HOME=" + dir, "TZ=UTC"}, environ...), stdin, binary(t), args...)
+	return command(t, dir, append([]string{"PATH=/usr/bin:/bin", "HOME=" + dir, "TZ=UTC", atOnce}, environ...), stdin, binary(t), args...)
 }
 
 func command(t testing.TB, dir string, environ []string, stdin, name string, args ...string) outcome {

@@ -28,7 +28,7 @@ func (w *world) startJob(env []string, args ...string) *job {
 	w.t.Helper()
 	j := &job{t: w.t, out: &buffer{}, errs: &buffer{}, done: make(chan struct{})}
 	j.cmd = exec.Command(binary(w.t), args...)
-	j.cmd.Dir, j.cmd.Env = w.t.TempDir(), append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	j.cmd.Dir, j.cmd.Env = w.t.TempDir(), append([]string{"PATH=" + os.Getenv("PATH"), atOnce}, env...)
 	j.cmd.Stdout, j.cmd.Stderr = j.out, j.errs
 	if err := j.cmd.Start(); err != nil {
 		w.t.Fatal(err)

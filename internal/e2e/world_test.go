@@ -131,7 +131,8 @@ func newWorld(t testing.TB, settings ...setting) *world {
 		gitlab: gitlabsim.Options{Token: gitlabToken, MergeabilityDelay: 20 * time.Millisecond},
 		feishu: feishusim.Options{
 			AppID: appID, AppSecret: appSecret, TenantKey: tenantKey, VerificationToken: verification, NamesReadable: true,
-			CallbackLimit: promptly, // not Feishu's three seconds: on a busy machine these would be a timed test
+			ChallengeLimit: promptly,
+			CallbackLimit:  promptly, // not Feishu's three seconds: on a busy machine these would be a timed test
 		},
 	}
 	for _, set := range settings {
@@ -233,7 +234,7 @@ type listener struct {
 // environ is what the binary sees of the environment: nothing of the tests'.
 func (w *world) environ() []string {
 	return []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TZ=UTC",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TZ=UTC", atOnce,
 		"MRGATE_GITLAB_URL=" + w.gitlabURL, "MRGATE_GITLAB_TOKEN=" + gitlabToken, "MRGATE_GITLAB_WEBHOOK_SECRET=" + webhookSecret,
 		"MRGATE_FEISHU_URL=" + w.feishuURL, "MRGATE_FEISHU_APP_ID=" + appID, "MRGATE_FEISHU_APP_SECRET=" + appSecret,
 		"MRGATE_FEISHU_VERIFICATION_TOKEN=" + verification,

@@ -130,7 +130,8 @@ type ChallengeOptions struct {
 
 // Challenge is what happens when somebody saves a callback address in the
 // developer console: it posts a url_verification, encrypted if the app has a
-// key, never signed, and wants the challenge back within a second.
+// key, never signed, and wants the challenge back within
+// Options.ChallengeLimit.
 func (s *Server) Challenge(ctx context.Context, callbackURL string, c ChallengeOptions) error {
 	challenge := randomHex(18)
 	if c.Token == "" {
@@ -154,7 +155,7 @@ func (s *Server) Challenge(ctx context.Context, callbackURL string, c ChallengeO
 	if c.Header != nil {
 		c.Header(header)
 	}
-	p, err := callBack(ctx, callbackURL, header, body, time.Second)
+	p, err := callBack(ctx, callbackURL, header, body, s.opts.ChallengeLimit)
 	if err != nil {
 		return fmt.Errorf("challenge %s: %w", callbackURL, err)
 	}

@@ -99,8 +99,9 @@ type Options struct {
 	VerificationToken string
 	EncryptKey        string
 
-	TokenLife     time.Duration // of tenant access tokens; default and maximum on Feishu: 2 h
-	CallbackLimit time.Duration // for the answer to a click; default 3 s, as on Feishu
+	TokenLife      time.Duration // of tenant access tokens; default and maximum on Feishu: 2 h
+	CallbackLimit  time.Duration // for the answer to a click; default 3 s, as on Feishu
+	ChallengeLimit time.Duration // for the answer to a challenge; default 1 s, as on Feishu
 
 	// ContactsReadable grants contact:contact.base:readonly, without which
 	// GET contact/v3/users/:id is refused; NamesReadable grants it together with
@@ -168,6 +169,9 @@ func New(opts Options) *Server {
 	}
 	if opts.CallbackLimit == 0 {
 		opts.CallbackLimit = 3 * time.Second
+	}
+	if opts.ChallengeLimit == 0 {
+		opts.ChallengeLimit = time.Second
 	}
 	if opts.ClientConfig == (ClientConfig{}) {
 		opts.ClientConfig = ClientConfig{ReconnectCount: -1, ReconnectInterval: 120, ReconnectNonce: 30, PingInterval: 120}
