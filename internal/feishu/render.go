@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"unicode"
 
 	"mrgate/internal/gate"
 	"mrgate/internal/words"
@@ -111,7 +112,7 @@ func render(card gate.Card, b budget) node {
 			"enable_forward": false,
 			"summary":        node{"content": literal(card.Summary, min(b.text, 200))},
 		},
-		"body": node{"elements": body(card, b)},
+		"body": node{"padding": "12px", "vertical_spacing": "8px", "elements": body(card, b)},
 	}
 	if card.Title != "" {
 		header := node{
@@ -147,20 +148,24 @@ func opens(actions []gate.Action) bool {
 	return false
 }
 
+// body is what stands below the header. Who is asked looks first and decides then:
+// what there is to see, and the way to the changes, come before the field and its
+// buttons. On any other card the state of things comes first, on the state's colour,
+// and what can be done about it right after the facts.
 func body(card gate.Card, b budget) []node {
 	elements := []node{}
 	add := func(nodes ...node) { elements = append(elements, nodes...) }
-	add(paragraphs(card.Facts, b)...)
-	// What people wrote stands apart from what mrgate vouches for.
-	if quote := literalLines(card.Quote, 6, b.quote); quote != "" {
-		add(node{
-			"tag": "column_set", "background_style": "grey-50",
-			"columns": []node{{
-				"tag": "column", "width": "weighted", "weight": 1, "padding": "8px 12px 8px 12px",
-				"elements": []node{div(quote, node{"text_color": "grey"})},
-			}},
-		})
+	asks := card.Tone == gate.ToneBlue
+	form, buttons := controls(card, b)
+	status := paragraphs(card.Status, b)
+	if !asks && len(status) > 0 {
+		add(box(background(card.Tone), status...))
 	}
+	add(paragraphs(card.Facts, b)...)
+	if !asks {
+		add(buttons...)
+	}
+	add(wrote(card, b)...)
 	for i, d := range card.Details {
 		if i == maxPanels {
 			break
@@ -169,12 +174,67 @@ func body(card gate.Card, b budget) []node {
 			add(p)
 		}
 	}
-	add(paragraphs(card.Status, b)...)
-	add(controls(card, b)...)
+	if asks {
+		add(buttons...)
+		add(status...)
+	}
+	add(form...)
 	if foot := literal(card.Foot, b.text); foot != "" {
 		add(div(foot, node{"text_size": "notation", "text_color": "grey"}))
 	}
 	return elements
+}
+
+// wrote is what people wrote, apart from what mrgate vouches for: the merge
+// request's title, where the header has no room for it, and its description.
+func wrote(card gate.Card, b budget) []node {
+	var texts []node
+	if title := literal(card.Subtitle, min(b.text, 200)); cells(title) > headerCells {
+		texts = append(texts, div(title, nil))
+	}
+	if quote := literalLines(card.Quote, 6, b.quote); quote != "" {
+		texts = append(texts, div(quote, node{"text_color": "grey"}))
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	return []node{box("grey-50", texts...)}
+}
+
+// box sets something on a background.
+func box(color string, inside ...node) node {
+	return node{
+		"tag": "column_set", "background_style": color,
+		"columns": []node{{
+			"tag": "column", "width": "weighted", "weight": 1, "padding": "8px 12px 8px 12px", "vertical_spacing": "4px",
+			"elements": inside,
+		}},
+	}
+}
+
+// background is the lightest shade of a tone's colour. Source: "颜色枚举值",
+// https://open.feishu.cn/document/feishu-cards/enumerations-for-fields-related-to-color.
+func background(t gate.Tone) string {
+	if color := template(t); color != "default" {
+		return color + "-50"
+	}
+	return "grey-50"
+}
+
+// headerCells is how much of a subtitle is read on a phone: it has one line, and
+// what does not fit is cut ("标题组件": 副标题内容最多一行).
+const headerCells = 44
+
+// cells is how wide a text is, in halves of a Chinese character.
+func cells(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if r >= 0x1100 && unicode.In(r, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana) || r >= 0xFF00 && r <= 0xFF60 || r >= 0x3000 && r <= 0x303F {
+			n++
+		}
+	}
+	return n
 }
 
 // paragraphs are sentences, one below the other.
@@ -186,7 +246,7 @@ func paragraphs(texts []words.Text, b budget) []node {
 		}
 		marked := false
 		for _, run := range t {
-			marked = marked || run.Strong || run.Link != ""
+			marked = marked || run.Strong || run.Link != "" || run.Mood != ""
 		}
 		if !marked {
 			if s := literal(t.String(), b.text); s != "" {
@@ -225,12 +285,12 @@ func panel(d gate.Detail, b budget) node {
 	}
 }
 
-// controls are the field and the buttons. Feishu gives what was typed only to
+// controls are the field with its buttons, and the other buttons. Feishu gives what was typed only to
 // buttons that submit the form around both, and a form takes no others: what
-// opens a page or needs no comment stands below it
+// opens a page or needs no comment stands apart
 // (https://open.larkoffice.com/document/uAjLw4CM/ukzMukzMukzM/feishu-cards/card-json-v2-components/containers/form-container.md).
-func controls(card gate.Card, b budget) []node {
-	var inside, below []node
+func controls(card gate.Card, b budget) (form, buttons []node) {
+	var inside, apart []node
 	named := map[string]bool{}
 	for i, a := range card.Actions {
 		if i == maxActions {
@@ -242,7 +302,7 @@ func controls(card gate.Card, b budget) []node {
 		}
 		decides := a.ID == gate.ActionApprove || a.ID == gate.ActionReject
 		if card.Input == nil || !decides || webURL(a.URL) != "" {
-			below = append(below, button)
+			apart = append(apart, button)
 			continue
 		}
 		name := string(a.ID)
@@ -253,7 +313,6 @@ func controls(card gate.Card, b budget) []node {
 		button["name"], button["form_action_type"] = name, "submit"
 		inside = append(inside, button)
 	}
-	var out []node
 	if len(inside) > 0 {
 		field := node{
 			"tag": "input", "name": inputName, "input_type": "multiline_text", "rows": 2,
@@ -262,12 +321,12 @@ func controls(card gate.Card, b budget) []node {
 		if label := literal(card.Input.Label, min(b.text, maxLabel)); label != "" {
 			field["placeholder"] = plain(label)
 		}
-		out = append(out, node{"tag": "form", "name": formName, "elements": []node{field, row(inside)}})
+		form = []node{{"tag": "form", "name": formName, "elements": []node{field, row(inside)}}}
 	}
-	if len(below) > 0 {
-		out = append(out, row(below))
+	if len(apart) > 0 {
+		buttons = []node{row(apart)}
 	}
-	return out
+	return form, buttons
 }
 
 // row sets buttons side by side; what does not fit on a phone goes into the next

@@ -138,7 +138,30 @@ func goldenCards() map[string]gate.Card {
 		gate.Action{ID: gate.ActionRetry, Label: "Retry"}, pendingEN.Actions[1], viewEN())
 	blockedEN.Input = pendingEN.Input
 
+	longZH, longEN := pendingZH, pendingEN
+	longZH.Title, longEN.Title = "待审批 2/5 · platform/payments/backend/settlement-service !10427", "Approved 2 of 5 · platform/payments/backend/settlement-service !10427"
+	longZH.Subtitle = "结算服务：支付回调超时后按指数退避重试三次，并以幂等键去重，避免重复入账；同时补上对账任务的告警和监控指标"
+	longEN.Subtitle = "Settlement: retry payment callbacks three times with backoff, and drop repeats by their idempotency key"
+	longZH.Quote = "支付网关在夜间偶尔超时，回调会丢失，第二天要人工对账。这里加上带退避的重试和幂等键，同一笔不会重复入账。\n对账任务失败三次后告警，指标见仪表盘。\n上线后第一周请留意重试次数，超过阈值就回滚到上一个版本，数据不受影响，…"
+	longEN.Quote = "The gateway times out at night now and then, callbacks get lost, and somebody has to settle by hand in the morning. This retries with backoff; a key keeps anything from being booked twice.\nThree failures in a row raise an …"
+	longZH.Facts = []words.Text{
+		{{Text: "此前被 Carol 驳回：缺少对超时的测试", Mood: words.Bad}},
+		bold("欧阳明日香（@ouyang.mingrixiang）请求合并 feature/PAY-10427-retry-payment-callbacks-with-backoff → ", "release/2026.11", ""),
+		words.Plain("128 个文件 · +10427 −3811 · 37 个提交"),
+		{{Text: "源分支来自派生项目", Mood: words.Bad}},
+		{{Text: "流水线 #48213 "}, {Text: "失败", Mood: words.Bad}, {Text: "（10月6日 17:58）"}},
+	}
+	longEN.Facts = []words.Text{
+		{{Text: "Rejected before by Carol: no test of the time-out", Mood: words.Bad}},
+		bold("Maximiliane Featherstonehaugh (@m.featherstonehaugh) wants to merge feature/PAY-10427-retry-payment-callbacks-with-backoff into ", "release/2026.11", ""),
+		words.Plain("128 files · +10427 −3811 · 37 commits"),
+		{{Text: "The source branch is in a fork", Mood: words.Bad}},
+		{{Text: "Pipeline #48213 "}, {Text: "failed", Mood: words.Bad}, {Text: " (6 Oct 17:58)"}},
+	}
+	longZH.Status, longEN.Status = lines("Alice、李雷已批准，还需 3 人"), lines("Alice and Li Lei approved; 3 more needed")
+
 	return map[string]gate.Card{
+		"long.zh": longZH, "long.en": longEN,
 		"pending.zh": pendingZH, "pending.en": pendingEN,
 		"pending-1-of-2.zh": partlyZH, "pending-1-of-2.en": partlyEN,
 		"merging.zh": mergingZH, "merging.en": mergingEN,
@@ -298,12 +321,16 @@ func squeeze(s string) string { return strings.ReplaceAll(s, " ", "") }
 
 func TestHostileTextsAreReadAsWritten(t *testing.T) {
 	for _, s := range hostileTexts() {
-		card := gate.Card{Key: cardKey, Title: s, Subtitle: s, Quote: s, Foot: s, Facts: []words.Text{words.Plain(s), {{Text: s, Strong: true}}, bold(s, s, s)}}
+		card := gate.Card{Key: cardKey, Title: s, Subtitle: s, Quote: s, Foot: s, Facts: []words.Text{words.Plain(s), {{Text: s, Strong: true}}, bold(s, s, s), {{Text: s, Mood: words.Bad}, {Text: s}}}}
 		out, err := feishu.Render(card)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := strings.Join([]string{s, s, s, s, s + " " + s + " " + s, s, s}, "\n")
+		read := []string{s, s, s, s, s + " " + s + " " + s, s + s, s, s}
+		if utf8.RuneCountInString(s) > 44 { // the header has no room for all of it: it stands below as well
+			read = append(read, s)
+		}
+		want := strings.Join(read, "\n")
 		if got := feishusim.PlainText(string(out)); got != want {
 			t.Errorf("reads\n%s\nwant\n%s", got, want)
 		}
@@ -349,12 +376,12 @@ func TestButtons(t *testing.T) {
 		t.Fatalf("%d buttons", len(pending))
 	}
 	for i, action := range []string{"approve", "reject"} {
-		b := pending[i]
+		b := pending[i+1]
 		if !b.Submit || b.Form == "" || b.ConfirmTitle == "" || b.Value["k"] != cardKey || b.Value["a"] != action {
 			t.Errorf("button %d: %+v", i, b)
 		}
 	}
-	if view := pending[2]; view.URL != diffsURL || view.Callback || view.Form != "" {
+	if view := pending[0]; view.URL != diffsURL || view.Callback || view.Form != "" {
 		t.Errorf("%+v", view)
 	}
 	blocked := read("blocked.en")
@@ -365,12 +392,49 @@ func TestButtons(t *testing.T) {
 			t.Errorf("%+v", b)
 		}
 	}
-	if want := []string{"Reject and close", "Retry", "View changes"}; !slices.Equal(names, want) {
+	if want := []string{"Retry", "View changes", "Reject and close"}; !slices.Equal(names, want) {
 		t.Errorf("buttons %q, want %q", names, want)
 	}
 	for _, name := range []string{"notice.zh", "result.en"} {
 		if b := read(name); len(b) > 0 {
 			t.Errorf("%s has buttons: %+v", name, b)
+		}
+	}
+}
+
+// TestStateComesFirst: who is asked reads the facts first; on any other card the
+// state stands above them, on its colour.
+func TestStateComesFirst(t *testing.T) {
+	for name, c := range map[string]struct{ first, then, color string }{
+		"pending.en":  {"wants to merge", "2 approvals needed", ""},
+		"merged.en":   {"Approved by Alice", "wants to merge", "green-50"},
+		"rejected.en": {"tests are missing", "wants to merge", "red-50"},
+		"blocked.en":  {"Pipeline #48213 failed", "wants to merge", "orange-50"},
+	} {
+		out, err := feishu.Render(goldenCards()[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		card := string(out)
+		if i, j := strings.Index(card, c.first), strings.Index(card, c.then); i < 0 || j < i {
+			t.Errorf("%s: %q at %d, %q at %d", name, c.first, i, c.then, j)
+		}
+		if c.color != "" && !strings.Contains(card, `"background_style":"`+c.color+`"`) {
+			t.Errorf("%s: no %s", name, c.color)
+		}
+	}
+}
+
+// TestLongTitleIsReadInFull: the header's second line is cut where it ends.
+func TestLongTitleIsReadInFull(t *testing.T) {
+	for name, times := range map[string]int{"long.zh": 2, "long.en": 2, "pending.zh": 1, "pending.en": 1} {
+		card := goldenCards()[name]
+		out, err := feishu.Render(card)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(out), `"content":"`+card.Subtitle+`"`); n != times {
+			t.Errorf("%s: the title stands there %d times, want %d", name, n, times)
 		}
 	}
 }

@@ -68,8 +68,8 @@ func clean(s string) string {
 	}, s)
 }
 
-// markdown is t with its strong pieces in bold and its links, as markdown of JSON
-// 2.0, of at most limit characters as people read them.
+// markdown is t with its strong pieces in bold, its links and its colours, as markdown of
+// JSON 2.0, of at most limit characters as people read them.
 func markdown(t words.Text, limit int) string {
 	var b strings.Builder
 	var written rune // the last character, 0 at the beginning
@@ -96,6 +96,12 @@ func markdown(t words.Text, limit int) string {
 		if text == "" {
 			continue
 		}
+		if color := moodColor(run.Mood); color != "" && run.Link == "" {
+			// A tag, unlike **, needs no blank around it.
+			put("<font color='" + color + "'>" + escape(text) + "</font>")
+			marked = false
+			continue
+		}
 		if marked && !strings.HasPrefix(text, " ") {
 			apart()
 		}
@@ -116,6 +122,17 @@ func markdown(t words.Text, limit int) string {
 		put("**" + escape(strings.TrimSpace(text)) + "**")
 	}
 	return strings.TrimRightFunc(b.String(), unicode.IsSpace)
+}
+
+// moodColor is one of Feishu's names of colours; "": the text's own.
+func moodColor(m words.Mood) string {
+	switch m {
+	case words.Good:
+		return "green"
+	case words.Bad:
+		return "red"
+	}
+	return ""
 }
 
 // escape writes everything that markdown could take for markup as an entity, in

@@ -189,9 +189,9 @@ func (f *facing) facts(c *Card) {
 		if b.Operator {
 			name = f.w.OperatorName(name)
 		}
-		c.Facts = append(c.Facts, words.Plain(f.w.RejectedBefore(name, b.Reason)))
+		c.Facts = append(c.Facts, words.Text{{Text: f.w.RejectedBefore(name, b.Reason), Mood: words.Bad}})
 	}
-	c.Facts = append(c.Facts, f.w.Asks(f.author, f.s.Source, f.r.Target))
+	c.Facts = append(c.Facts, f.w.Asks(f.author, f.s.Source, f.r.Target, !f.live()))
 	if f.author == "" && f.mr.starter != "" {
 		c.Facts = append(c.Facts, words.Plain(f.w.Started(f.mr.starter)))
 	}
@@ -199,10 +199,10 @@ func (f *facing) facts(c *Card) {
 		c.Facts = append(c.Facts, words.Plain(f.w.Size(n.Files, n.Additions, n.Deletions, n.Commits)))
 	}
 	if f.s.Fork {
-		c.Facts = append(c.Facts, words.Plain(f.w.Fork()))
+		c.Facts = append(c.Facts, words.Text{{Text: f.w.Fork(), Mood: words.Bad}})
 	}
 	if p := f.r.Pipeline; p != nil && f.r.State == Pending {
-		c.Facts = append(c.Facts, words.Plain(f.w.Pipeline(p.ID, p.Status, f.r.OpenedAt)))
+		c.Facts = append(c.Facts, f.w.Pipeline(p.ID, p.Status, f.r.OpenedAt))
 	}
 }
 

@@ -7,14 +7,15 @@ import (
 )
 
 // Asks is the first line of a card; the branch that it would go into is what is
-// at risk, and stands out. author is made by [Words.Author], or "": not known.
-func (w *Words) Asks(author, source, target string) Text {
+// at risk, and stands out. author is made by [Words.Author], or "": not known. over
+// says that nothing is asked any more.
+func (w *Words) Asks(author, source, target string, over bool) Text {
 	author, source, target = Line(author, 2*maxName+4), Branch(source), Branch(target)
 	switch {
 	case w.english && author == "":
 		return Text{{Text: "Merge " + source + " into "}, {Text: target, Strong: true}}
 	case w.english:
-		return Text{{Text: sentence(author+" wants to merge ") + source + " into "}, {Text: target, Strong: true}}
+		return Text{{Text: sentence(author+either(over, " asked to merge ", " wants to merge ")) + source + " into "}, {Text: target, Strong: true}}
 	case author == "":
 		return Text{{Text: "请求合并 " + source + " → "}, {Text: target, Strong: true}}
 	}
@@ -44,29 +45,30 @@ func (w *Words) Fork() string {
 }
 
 // Pipeline is how the pipeline stood at a time; status is GitLab's word.
-func (w *Words) Pipeline(id int64, status string, at time.Time) string {
+func (w *Words) Pipeline(id int64, status string, at time.Time) Text {
+	var mood Mood
 	zh, en := "状态 "+Line(status, maxName), "is "+Line(status, maxName)
 	switch status {
 	case "success":
-		zh, en = "通过", "passed"
+		zh, en, mood = "通过", "passed", Good
 	case "failed":
-		zh, en = "失败", "failed"
+		zh, en, mood = "失败", "failed", Bad
 	case "running":
 		zh, en = "运行中", "is running"
 	case "created", "pending", "preparing", "waiting_for_resource", "scheduled":
 		zh, en = "等待运行", "is waiting to run"
 	case "canceled", "canceling":
-		zh, en = "已取消", "was cancelled"
+		zh, en, mood = "已取消", "was cancelled", Bad
 	case "skipped":
 		zh, en = "被跳过", "was skipped"
 	case "manual":
 		zh, en = "有手动任务未运行", "waits for a manual job"
 	}
-	zh, en = fmt.Sprintf("流水线 #%d %s", id, zh), fmt.Sprintf("Pipeline #%d %s", id, en)
+	text := Text{{Text: w.pick(fmt.Sprintf("流水线 #%d ", id), fmt.Sprintf("Pipeline #%d ", id))}, {Text: w.pick(zh, en), Mood: mood}}
 	if !at.IsZero() {
-		zh, en = zh+"（"+w.Time(at)+"）", en+" ("+w.Time(at)+")"
+		text = append(text, Run{Text: w.pick("（"+w.Time(at)+"）", " ("+w.Time(at)+")")})
 	}
-	return w.pick(zh, en)
+	return text
 }
 
 // Files heads the folded list of files.

@@ -12,7 +12,17 @@ type Run struct {
 	Text   string `json:"text"`
 	Strong bool   `json:"strong,omitempty"`
 	Link   string `json:"link,omitempty"` // where it leads; "": nowhere
+	Mood   Mood   `json:"mood,omitempty"`
 }
+
+// Mood is what a piece means for whoever decides; "": nothing in particular.
+type Mood string
+
+// The moods.
+const (
+	Good Mood = "good"
+	Bad  Mood = "bad" // look at it before you decide
+)
 
 // Plain is a sentence without emphasis.
 func Plain(s string) Text { return Text{{Text: s}} }
