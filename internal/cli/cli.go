@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mrgate/internal/config"
+	"mrgate/internal/sandbox"
 )
 
 // Exit codes. Scripts depend on them.
@@ -32,6 +33,8 @@ type Environment struct {
 	Stdout, Stderr io.Writer
 	Environ        []string // as os.Environ gives it
 	Dir            string   // the working directory; "": the process's
+
+	sandbox func(*sandbox.Options) // what a test changes of one; nil: nothing
 }
 
 // OS is the environment of this process. From now on only who has the Environment
@@ -103,7 +106,8 @@ is told.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newNotifyCmd(env), newServeCmd(env), newDecideCmd(env), newListCmd(env), newShowCmd(env), newLogCmd(env), newRulesCmd(env), newDoctorCmd(env), newVersionCmd(env))
+	root.AddCommand(newNotifyCmd(env), newServeCmd(env), newDecideCmd(env), newListCmd(env), newShowCmd(env), newLogCmd(env), newRulesCmd(env), newDoctorCmd(env),
+		newSandboxCmd(env), newVersionCmd(env))
 	for _, cmd := range root.Commands() {
 		args := cmd.Args
 		cmd.Args = func(cmd *cobra.Command, given []string) error {

@@ -96,7 +96,7 @@ func TestUnknownVariableIsAWarning(t *testing.T) {
 
 func TestHelpOfEveryCommandHasExamples(t *testing.T) {
 	w := newWorld(t)
-	for _, command := range []string{"notify", "serve-callback", "serve", "decide", "list", "show", "log", "rules", "version"} {
+	for _, command := range []string{"notify", "serve-callback", "serve", "decide", "list", "show", "log", "rules", "doctor", "sandbox", "version"} {
 		r := w.run(nil, command, "--help")
 		if r.code != 0 || !strings.Contains(r.stdout, "Examples:") || r.stderr != "" {
 			t.Errorf("%s --help: %+v", command, r)

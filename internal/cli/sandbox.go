@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mrgate/internal/gate"
+	"mrgate/internal/sandbox"
+	"mrgate/internal/sqlite"
+	"mrgate/internal/story"
+)
+
+func newSandboxCmd(env *Environment) *cobra.Command {
+	var (
+		script         bool
+		record, locale string
+	)
+	cmd := &cobra.Command{
+		Use:   "sandbox",
+		Short: "Play the whole loop on this machine, GitLab and Feishu simulated",
+		Long: `Play the whole loop on this machine: the real listener, as a process of its own,
+between a GitLab and a Feishu that are simulated, on a temporary database.
+
+With --script it tells a story in the terminal and ends: merge requests are opened,
+approved, rejected, pushed to and in conflict, somebody clicks who may not, and the
+listener is killed between a click and its merge. Each outcome is held against what
+mrgate promises. The exit code is 0 if all of it was kept, and else 1, with a
+sentence that says what was not.
+
+Nothing of it leaves this machine, and nothing of it stays. It takes no setting from
+the environment or from a config file.`,
+		Example: `  mrgate sandbox --script
+  mrgate sandbox --script --locale zh --record bodies`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().BoolVar(&script, "script", false, "tell the story in the terminal, check it, and end")
+	cmd.Flags().StringVar(&record, "record", "", "write the bodies of all requests and answers into this `directory`, without secrets")
+	cmd.Flags().StringVar(&locale, "locale", "en", "the `language` of the cards: en or zh")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if locale != "en" && locale != "zh" {
+			return usage("sandbox: --locale %q is no language of the cards; write en or zh", locale)
+		}
+		if !script {
+			return usage("sandbox: write mrgate sandbox --script")
+		}
+		binary, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		if record != "" {
+			record = env.path(record)
+		}
+		width := env.terminalWidth()
+		opts := sandbox.Options{
+			Binary: binary, Locale: locale, Record: record, Zone: env.variable("TZ"), OpenLog: openSandboxLog,
+			Colour: width > 0 && env.variable("NO_COLOR") == "", Width: width,
+		}
+		if env.sandbox != nil {
+			env.sandbox(&opts)
+		}
+		return sandbox.Script(cmd.Context(), opts, env.Stdout)
+	}
+	return cmd
+}
+
+// variable is a variable of the environment; "": it is not set.
+func (env *Environment) variable(name string) string {
+	for _, e := range env.Environ {
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// sandboxLog reads the log of a sandbox's listener, told as mrgate log tells it.
+type sandboxLog struct {
+	store  *sqlite.Store
+	teller *story.Teller
+}
+
+func openSandboxLog(ctx context.Context, database string) (sandbox.Log, error) {
+	store, err := sqlite.Open(ctx, database, sqlite.Options{MustExist: true, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	return &sandboxLog{store, story.NewTeller(store)}, nil
+}
+
+func (l *sandboxLog) Close() error { return l.store.Close() }
+
+func (l *sandboxLog) After(ctx context.Context, number int64) ([]sandbox.Entry, error) {
+	var entries []sandbox.Entry
+	for e, err := range l.store.Log(ctx, gate.LogFilter{After: number}) {
+		if err != nil {
+			return entries, err
+		}
+		what := l.teller.Tell(ctx, e)
+		entries = append(entries, sandbox.Entry{
+			Number: e.Number, At: e.At, Kind: string(e.Kind), About: l.teller.About(ctx, e).String(), What: what,
+		})
+	}
+	return entries, nil
+}
