@@ -374,9 +374,9 @@ func (f *facing) state() (Tone, string, []words.Text) {
 		return f.approved()
 	case BlockedNow:
 		if r.Blocked.Reason == ReasonNotPermitted || r.Blocked.Reason == ReasonMayNotApprove {
-			return ToneRed, w.TitleAdmin(ref), f.lines(f.approvedBy(), w.Refused(f.block()))
+			return ToneRed, w.TitleAdmin(ref), f.lines(w.Refused(f.block()), f.approvedBy())
 		}
-		return ToneOrange, w.TitleBlocked(ref), f.lines(f.approvedBy(), w.BlockedHow(f.block()))
+		return ToneOrange, w.TitleBlocked(ref), f.lines(w.BlockedHow(f.block()), f.approvedBy())
 	case MergedHere:
 		return ToneGreen, w.TitleMerged(ref), f.lines(w.Merged(f.names, r.Target, r.EndedAt), f.rejectedBy())
 	case Rejected, ClosedHere:

@@ -64,9 +64,9 @@ func (w *Words) Pipeline(id int64, status string, at time.Time) Text {
 	case "manual":
 		zh, en = "有手动任务未运行", "waits for a manual job"
 	}
-	text := Text{{Text: w.pick(fmt.Sprintf("流水线 #%d ", id), fmt.Sprintf("Pipeline #%d ", id))}, {Text: w.pick(zh, en), Mood: mood}}
+	text := Text{{Text: either(w.english, "Pipeline", "流水线") + fmt.Sprintf(" #%d ", id)}, {Text: w.pick(zh, en), Mood: mood}}
 	if !at.IsZero() {
-		text = append(text, Run{Text: w.pick("（"+w.Time(at)+"）", " ("+w.Time(at)+")")})
+		text = append(text, Run{Text: either(w.english, " ("+w.Time(at)+")", "（"+w.Time(at)+"）")})
 	}
 	return text
 }

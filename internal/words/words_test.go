@@ -283,3 +283,14 @@ func TestMarksOfANote(t *testing.T) {
 		}
 	}
 }
+
+// The pieces of a sentence make a sentence.
+func TestPiecesStandApart(t *testing.T) {
+	at := time.Date(2026, 10, 8, 18, 0, 0, 0, time.Local)
+	for locale, want := range map[string]string{"en": "Pipeline #7 failed (Oct 8, 18:00)", "zh": "流水线 #7 失败（10月8日 18:00）"} {
+		w := words.For(locale)
+		if got := w.Pipeline(7, "failed", at).String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
