@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -42,6 +43,48 @@ type options struct {
 	clicks        int
 	rate          int
 	dir           string
+	parts         string
+}
+
+// part is something to measure, by the name that -parts takes.
+type part struct {
+	name    string
+	measure func(context.Context, options, *sheet) error
+}
+
+// parts are all of them, in their order.
+func (w *world) parts() []part {
+	return []part{
+		{"idle", w.idle},
+		{"sweep", w.sweeps},
+		{"click", w.calmClicks},
+		{"rate", w.fullRate},
+		{"night", w.nightDown},
+	}
+}
+
+// chosen gives those that names tells, separated by commas; "": all.
+func chosen(all []part, names string) ([]part, error) {
+	if names == "" {
+		return all, nil
+	}
+	var some []part
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(all, func(p part) bool { return p.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-parts %s: there is no %q; there are %s", names, name, nameAll(all))
+		}
+		some = append(some, all[i])
+	}
+	return some, nil
+}
+
+func nameAll(all []part) string {
+	names := make([]string, len(all))
+	for i, p := range all {
+		names[i] = p.name
+	}
+	return strings.Join(names, ", ")
 }
 
 func main() {
@@ -53,6 +96,7 @@ func main() {
 	flag.IntVar(&o.clicks, "clicks", 2_000, "clicks at full rate, each on another merge request")
 	flag.IntVar(&o.rate, "rate", 200, "clicks a second")
 	flag.StringVar(&o.dir, "dir", "", "directory for the database, on the disk that is meant; default: the system's for temporary files")
+	flag.StringVar(&o.parts, "parts", "", "what to measure, separated by commas: "+nameAll((*world)(nil).parts())+"; default: all of it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -106,17 +150,19 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer w.close()
+	parts, err := chosen(w.parts(), o.parts)
+	if err != nil {
+		return err
+	}
 	var s sheet
 	busy, err := load()
 	if err != nil {
 		return err
 	}
 	s.add("machine", fmt.Sprintf("%d cores, %s of other load", runtime.NumCPU(), busy), "2 cores, nothing else", "")
-	for _, step := range []func(context.Context, options, *sheet) error{
-		w.fill, w.idle, w.sweeps, w.calmClicks, w.fullRate, w.nightDown,
-	} {
-		if err := step(ctx, o, &s); err != nil {
-			return fmt.Errorf("%w\n%s", err, w.log())
+	for _, p := range append([]part{{"fill", w.fill}}, parts...) {
+		if err := p.measure(ctx, o, &s); err != nil {
+			return fmt.Errorf("%s: %w\n%s", p.name, err, w.log())
 		}
 	}
 	return s.print()
