@@ -15,6 +15,10 @@ type Store interface {
 	// follow each other. f is pure (no I/O, no clock but mr.Now) and may run more
 	// than once. If f fails, nothing is written and its error comes back.
 	//
+	// What the row was read from may be read again for others: f replaces what is
+	// behind pointers and slices of the values in it (a Snapshot's pipeline, a
+	// Panel's approvers), and writes nothing into them.
+	//
 	// ErrNoRow: by names nothing (a Ref creates its row). ErrLeaseLost: by is a
 	// lease that is no longer held. With a lease, the write renews it: mr.DueAt
 	// is set to mr.Now plus the lease's duration before f runs; f lets go of it

@@ -173,7 +173,7 @@ func (s *session) concerns(ctx context.Context, id int64, who string) (bool, err
 		return false, err
 	}
 	var panel gate.Panel
-	if err := (document{&panel}).restore(found[0][0]); err != nil {
+	if err := (document[gate.Panel]{&panel}).restore(found[0][0], &s.documents); err != nil {
 		return false, fmt.Errorf("column panel: %w", err)
 	}
 	names := []string{who}
@@ -220,7 +220,7 @@ func (s *session) listed(ctx context.Context, id int64) (gate.Listed, error) {
 	var r gate.Request
 	a := &aggregate{MergeRequest: new(gate.MergeRequest), decisions: make(map[decisionKey][]any)}
 	fields := append(requestFields(&row, &r), mergeRequestFields(a.MergeRequest)...)
-	if err := restore(append(fields, field{"snapshot", document{&a.Snapshot}}), found[0]); err != nil {
+	if err := s.restore(append(fields, field{"snapshot", optional[gate.Snapshot]{&a.Snapshot}}), found[0]); err != nil {
 		return gate.Listed{}, err
 	}
 	if err := s.loadDecisions(ctx, a, &r); err != nil {
@@ -371,7 +371,7 @@ func (q *logQuery) begin(ctx context.Context, r *session, f gate.LogFilter) erro
 		return nil
 	}
 	q.request = f.Request
-	return restore([]field{
+	return r.restore([]field{
 		{"merge_request", number[int64]{&q.mergeRequest}}, {"opened", number[int64]{&q.opened}}, {"until", number[int64]{&q.until}},
 	}, found[0])
 }
@@ -401,7 +401,7 @@ func (q *logQuery) next(ctx context.Context, r *session) ([]gate.Entry, error) {
 	for _, row := range found {
 		var e gate.Entry
 		var data string
-		if err := restore(entryFields(&e, &data), row); err != nil {
+		if err := r.restore(entryFields(&e, &data), row); err != nil {
 			return nil, fmt.Errorf("entry %v: %w", row[0], err)
 		}
 		e.Data = []byte(data)

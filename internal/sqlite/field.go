@@ -20,7 +20,7 @@ type field struct {
 // with ==) and back.
 type slot interface {
 	store() (any, error)
-	restore(stored any) error
+	restore(stored any, known *documents) error
 }
 
 // number is an integer.
@@ -28,7 +28,7 @@ type number[T ~int | ~int64] struct{ p *T }
 
 func (s number[T]) store() (any, error) { return int64(*s.p), nil }
 
-func (s number[T]) restore(v any) error {
+func (s number[T]) restore(v any, _ *documents) error {
 	n, err := as[int64](v)
 	*s.p = T(n)
 	return err
@@ -44,12 +44,12 @@ func (s link) store() (any, error) {
 	return *s.p, nil
 }
 
-func (s link) restore(v any) error {
+func (s link) restore(v any, _ *documents) error {
 	if v == nil {
 		*s.p = 0
 		return nil
 	}
-	return number[int64](s).restore(v)
+	return number[int64](s).restore(v, nil)
 }
 
 // text is a string.
@@ -57,7 +57,7 @@ type text[T ~string] struct{ p *T }
 
 func (s text[T]) store() (any, error) { return string(*s.p), nil }
 
-func (s text[T]) restore(v any) error {
+func (s text[T]) restore(v any, _ *documents) error {
 	t, err := as[string](v)
 	*s.p = T(t)
 	return err
@@ -73,7 +73,7 @@ func (s flag) store() (any, error) {
 	return int64(0), nil
 }
 
-func (s flag) restore(v any) error {
+func (s flag) restore(v any, _ *documents) error {
 	n, err := as[int64](v)
 	*s.p = n != 0
 	return err
@@ -89,7 +89,7 @@ func (s moment) store() (any, error) {
 	return s.p.UnixMilli(), nil
 }
 
-func (s moment) restore(v any) error {
+func (s moment) restore(v any, _ *documents) error {
 	if v == nil {
 		*s.p = time.Time{}
 		return nil
@@ -99,10 +99,10 @@ func (s moment) restore(v any) error {
 	return err
 }
 
-// document is JSON; NULL is what JSON calls null.
-type document struct{ p any }
+// document is JSON; NULL is what JSON calls null, and leaves the value as it is.
+type document[T any] struct{ p *T }
 
-func (s document) store() (any, error) {
+func (s document[T]) store() (any, error) {
 	b, err := json.Marshal(s.p)
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func (s document) store() (any, error) {
 	return string(b), nil
 }
 
-func (s document) restore(v any) error {
+func (s document[T]) restore(v any, d *documents) error {
 	if v == nil {
 		return nil
 	}
@@ -121,7 +121,22 @@ func (s document) restore(v any) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal([]byte(t), s.p)
+	*s.p, err = decode[T](d, t)
+	return err
+}
+
+// optional is a document that there may be none of: NULL is nil.
+type optional[T any] struct{ p **T }
+
+func (s optional[T]) store() (any, error) { return document[*T](s).store() }
+
+func (s optional[T]) restore(v any, d *documents) error {
+	*s.p = nil
+	if v == nil {
+		return nil
+	}
+	*s.p = new(T)
+	return document[T]{*s.p}.restore(v, d)
 }
 
 // recipient is who gets a message, as [gate.Recipient.String] writes it.
@@ -129,7 +144,7 @@ type recipient struct{ p *gate.Recipient }
 
 func (s recipient) store() (any, error) { return s.p.String(), nil }
 
-func (s recipient) restore(v any) error {
+func (s recipient) restore(v any, _ *documents) error {
 	t, err := as[string](v)
 	if err != nil {
 		return err
@@ -146,7 +161,7 @@ func (s recipient) restore(v any) error {
 // column of its own, to look for it: it is written and never read back.
 type repeated struct{ slot }
 
-func (s repeated) restore(any) error { return nil }
+func (s repeated) restore(any, *documents) error { return nil }
 
 func as[T any](v any) (T, error) {
 	t, ok := v.(T)
@@ -170,9 +185,9 @@ func store(fields []field) ([]any, error) {
 }
 
 // restore sets the fields to what SQLite kept.
-func restore(fields []field, row []any) error {
+func (s *session) restore(fields []field, row []any) error {
 	for i, f := range fields {
-		if err := f.restore(row[i]); err != nil {
+		if err := f.restore(row[i], &s.documents); err != nil {
 			return fmt.Errorf("column %s: %w", f.column, err)
 		}
 	}

@@ -96,11 +96,11 @@ func (s *session) landed(ctx context.Context, row int64) (gate.Landed, error) {
 	}
 	a := &aggregate{MergeRequest: new(gate.MergeRequest), requests: make(map[int64][]any), decisions: make(map[decisionKey][]any)}
 	end := len(found[0]) - 1 - len(s.tables.landing.columns)
-	fields := append(mergeRequestFields(a.MergeRequest), field{"snapshot", document{&a.Snapshot}})
-	if err := restore(fields, found[0][:end]); err != nil {
+	fields := append(mergeRequestFields(a.MergeRequest), field{"snapshot", optional[gate.Snapshot]{&a.Snapshot}})
+	if err := s.restore(fields, found[0][:end]); err != nil {
 		return gate.Landed{}, err
 	}
-	if err := a.addLanding(found[0][end:len(found[0])-1], found[0][len(found[0])-1]); err != nil {
+	if err := s.addLanding(a, found[0][end:len(found[0])-1], found[0][len(found[0])-1]); err != nil {
 		return gate.Landed{}, err
 	}
 	latest, err := s.rows(ctx, `SELECT `+s.tables.request.list+` FROM request
@@ -109,7 +109,7 @@ func (s *session) landed(ctx context.Context, row int64) (gate.Landed, error) {
 		return gate.Landed{}, err
 	}
 	if len(latest) > 0 {
-		if err := a.addRequest(latest[0]); err != nil {
+		if err := s.addRequest(a, latest[0]); err != nil {
 			return gate.Landed{}, err
 		}
 		if err := s.loadDecisions(ctx, a, a.Current()); err != nil {

@@ -104,18 +104,18 @@ func (s *session) find(ctx context.Context, a *aggregate, by gate.By) (named int
 	if seen := row[split:landing]; seen[0] != nil {
 		a.seen = seen
 	}
-	if err := restore(mergeRequestFields(a.MergeRequest), a.row); err != nil {
+	if err := s.restore(mergeRequestFields(a.MergeRequest), a.row); err != nil {
 		return 0, fmt.Errorf("read merge request %v: %w", a.row[0], err)
 	}
 	if a.seen != nil {
-		if err := restore(seenFields(a.MergeRequest), a.seen); err != nil {
+		if err := s.restore(seenFields(a.MergeRequest), a.seen); err != nil {
 			return 0, fmt.Errorf("read merge request %s: %w", a.Ref, err)
 		}
 	}
-	if err := a.addLanding(row[landing:end-1], row[end-1]); err != nil {
+	if err := s.addLanding(a, row[landing:end-1], row[end-1]); err != nil {
 		return 0, fmt.Errorf("read merge request %s: %w", a.Ref, err)
 	}
-	err = restore([]field{
+	err = s.restore([]field{
 		{"next request", number[int64]{&a.next}},
 		{"named request", number[int64]{&named}},
 	}, row[end:])
@@ -124,13 +124,13 @@ func (s *session) find(ctx context.Context, a *aggregate, by gate.By) (named int
 }
 
 // addLanding takes in the row of a landing and the hash of its entry, if there is one.
-func (a *aggregate) addLanding(row []any, hash any) error {
+func (s *session) addLanding(a *aggregate, row []any, hash any) error {
 	if row[0] == nil {
 		return nil
 	}
 	a.landing, a.Landing = row, new(gate.Landing)
 	var mergeRequest, entry int64
-	if err := restore(landingFields(&mergeRequest, a.Landing, &entry), row); err != nil {
+	if err := s.restore(landingFields(&mergeRequest, a.Landing, &entry), row); err != nil {
 		return fmt.Errorf("landing: %w", err)
 	}
 	var err error
@@ -175,7 +175,7 @@ func (s *session) loadRequests(ctx context.Context, a *aggregate, named int64) e
 	if err != nil || len(latest) == 0 {
 		return err
 	}
-	if err := a.addRequest(latest[0]); err != nil {
+	if err := s.addRequest(a, latest[0]); err != nil {
 		return err
 	}
 	unsettled, err := s.rows(ctx, from+` WHERE merge_request = CAST(?1 AS INTEGER) AND settled = 0 AND seq < ?2`, a.ID, a.Current().Seq)
@@ -183,7 +183,7 @@ func (s *session) loadRequests(ctx context.Context, a *aggregate, named int64) e
 		return err
 	}
 	for _, row := range unsettled {
-		if err := a.addRequest(row); err != nil {
+		if err := s.addRequest(a, row); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (s *session) loadRequests(ctx context.Context, a *aggregate, named int64) e
 		if err != nil {
 			return err
 		}
-		if err := a.addRequest(old[0]); err != nil {
+		if err := s.addRequest(a, old[0]); err != nil {
 			return err
 		}
 	}
@@ -208,9 +208,9 @@ func (s *session) loadRequests(ctx context.Context, a *aggregate, named int64) e
 	return nil
 }
 
-func (a *aggregate) addRequest(row []any) error {
+func (s *session) addRequest(a *aggregate, row []any) error {
 	r, mergeRequest := new(gate.Request), int64(0)
-	if err := restore(requestFields(&mergeRequest, r), row); err != nil {
+	if err := s.restore(requestFields(&mergeRequest, r), row); err != nil {
 		return fmt.Errorf("request %v: %w", row[0], err)
 	}
 	a.requests[r.ID] = row
@@ -231,7 +231,7 @@ func (s *session) loadDecisions(ctx context.Context, a *aggregate, r *gate.Reque
 			request, entry int64
 			last           = len(row) - 1
 		)
-		if err := restore(decisionFields(&request, d, &entry), row[:last]); err != nil {
+		if err := s.restore(decisionFields(&request, d, &entry), row[:last]); err != nil {
 			return err
 		}
 		if d.Entry, err = entryOf(entry, row[last]); err != nil {
@@ -251,7 +251,7 @@ func (s *session) loadMessages(ctx context.Context, a *aggregate, r *gate.Reques
 	}
 	for _, row := range found {
 		m := new(gate.Message)
-		if err := restore(messageFields(r, m), row); err != nil {
+		if err := s.restore(messageFields(r, m), row); err != nil {
 			return err
 		}
 		a.messages[m.Key] = row
@@ -267,7 +267,7 @@ func (s *session) loadClaims(ctx context.Context, a *aggregate) error {
 	}
 	for _, row := range found {
 		c, mergeRequest := new(gate.Claim), int64(0)
-		if err := restore(claimFields(&mergeRequest, c), row); err != nil {
+		if err := s.restore(claimFields(&mergeRequest, c), row); err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
 		a.Claims = append(a.Claims, c)

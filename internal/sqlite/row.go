@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mrgate/internal/gate"
+	"mrgate/internal/policy"
 )
 
 // table is a table whose rows are written as a whole. Its statements are built
@@ -102,15 +103,15 @@ func mergeRequestFields(mr *gate.MergeRequest) []field {
 		{"chat_at", moment{&mr.ChatAt}},
 		{"chat_tries", number[int]{&mr.ChatTries}},
 		{"error", text[string]{&mr.Error}},
-		{"told", document{&mr.Told}},
+		{"told", document[[]gate.Told]{&mr.Told}},
 	}
 }
 
 func seenFields(mr *gate.MergeRequest) []field {
 	return []field{
 		{"merge_request", number[int64]{&mr.ID}},
-		{"snapshot", document{&mr.Snapshot}},
-		{"contents", document{&mr.Contents}},
+		{"snapshot", optional[gate.Snapshot]{&mr.Snapshot}},
+		{"contents", optional[gate.Contents]{&mr.Contents}},
 	}
 }
 
@@ -138,11 +139,11 @@ func requestFields(mergeRequest *int64, r *gate.Request) []field {
 		{"settled", flag{&r.Settled}},
 		{"dry", flag{&r.Dry}},
 		{"rule", repeated{text[string]{&r.Rule.Name}}},
-		{"terms", document{&r.Rule}},
+		{"terms", document[policy.Rule]{&r.Rule}},
 		{"policy_hash", text[string]{&r.PolicyHash}},
-		{"panel", document{&r.Panel}},
-		{"pipeline", document{&r.Pipeline}},
-		{"before", document{&r.Before}},
+		{"panel", document[gate.Panel]{&r.Panel}},
+		{"pipeline", optional[gate.Pipeline]{&r.Pipeline}},
+		{"before", optional[gate.Before]{&r.Before}},
 		{"opened_at", moment{&r.OpenedAt}},
 		{"expires_at", moment{&r.ExpiresAt}},
 		{"decided_at", moment{&r.DecidedAt}},
@@ -160,7 +161,7 @@ func requestFields(mergeRequest *int64, r *gate.Request) []field {
 		{"note_ref", text[string]{&r.NoteRef}},
 		{"note_shown", text[string]{&r.NoteShown}},
 		{"scheduled", flag{&r.Scheduled}},
-		{"blocked", document{&r.Blocked}},
+		{"blocked", document[gate.Mergeability]{&r.Blocked}},
 		{"answered", text[string]{&r.Answered}},
 	}
 }
@@ -185,15 +186,15 @@ func claimFields(mergeRequest *int64, c *gate.Claim) []field {
 	return []field{
 		{"merge_request", number[int64]{mergeRequest}},
 		{"message", text[string]{&c.Message}},
-		{"person", document{&c.Person}},
+		{"person", document[gate.Person]{&c.Person}},
 		{"action", text[gate.ActionID]{&c.Action}},
 		{"reason", text[string]{&c.Reason}},
 		{"at", moment{&c.At}},
 		{"dry", flag{&c.Dry}},
-		{"origin", document{&c.Origin}},
-		{"ref", document{&c.Ref}},
+		{"origin", optional[gate.Origin]{&c.Origin}},
+		{"ref", optional[gate.CardRef]{&c.Ref}},
 		{"recipient", recipient{&c.To}},
-		{"evidence", document{&c.Evidence}},
+		{"evidence", document[gate.Evidence]{&c.Evidence}},
 		{"refused", text[string]{&c.Refused}},
 	}
 }
@@ -206,7 +207,7 @@ func messageFields(r *gate.Request, m *gate.Message) []field {
 		{"kind", text[gate.MessageKind]{&m.Kind}},
 		{"recipient", recipient{&m.To}},
 		{"sent_as", text[string]{&m.SentAs}},
-		{"ref", document{&m.Ref}},
+		{"ref", optional[gate.CardRef]{&m.Ref}},
 		{"shown", text[string]{&m.Shown}},
 		{"face", text[string]{&m.Face}},
 		{"asked_at", moment{&m.AskedAt}},

@@ -19,6 +19,8 @@ type session struct {
 	conn     *sql.Conn
 	tables   *tables
 	prepared map[string]*sql.Stmt // by their text, until the connection is closed
+
+	documents documents
 }
 
 func newSession(ctx context.Context, db *sql.DB, t *tables) (*session, error) {

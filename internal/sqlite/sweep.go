@@ -74,8 +74,9 @@ func (s *Store) Followed(ctx context.Context, opened time.Duration) (refs []gate
 		}
 		for _, row := range found {
 			var ref gate.Ref
-			err := errors.Join(
-				text[string]{&ref.Forge}.restore(row[0]), number[int64]{&ref.Project}.restore(row[1]), number[int64]{&ref.Number}.restore(row[2]))
+			err := r.restore([]field{
+				{"forge", text[string]{&ref.Forge}}, {"project", number[int64]{&ref.Project}}, {"number", number[int64]{&ref.Number}},
+			}, row)
 			if err != nil {
 				return err
 			}
