@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,16 +27,33 @@ func (w *work) messages(ctx context.Context) error {
 	w.cancel.Store(&cancel)
 	defer w.cancel.Store(nil)
 
-	var group errgroup.Group
-	group.SetLimit(atOnce)
+	var tasks []func() (func(mr *MergeRequest), error)
 	mr := w.mr // each of those that are started writes, and puts another in its place
 	for _, key := range mr.stale(w.g.words()) {
-		group.Go(func() error { return w.show(ctx, key) })
+		tasks = append(tasks, func() (func(*MergeRequest), error) { return w.show(ctx, key) })
 	}
 	for _, c := range mr.Claims {
 		if c.Refused != "" && !mr.ChatAt.After(mr.Now) {
-			group.Go(func() error { return w.turnAway(ctx, c) })
+			tasks = append(tasks, func() (func(*MergeRequest), error) { return w.turnAway(ctx, c) })
 		}
+	}
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	left := atomic.Int64{}
+	left.Store(int64(len(tasks)))
+	for _, task := range tasks {
+		group.Go(func() error {
+			answer, err := task()
+			last := left.Add(-1) == 0
+			switch {
+			case err != nil || answer == nil:
+				return err
+			case last:
+				w.learn(answer) // others would have to wait, the pass's end does not
+				return nil
+			}
+			return w.change(answer)
+		})
 	}
 	return group.Wait()
 }
@@ -81,10 +99,11 @@ func (mr *MergeRequest) showAt(r *Request, m *Message, w *words.Words) (time.Tim
 	return at, true
 }
 
-// show brings one message up to date.
-func (w *work) show(ctx context.Context, key string) error {
+// show brings one message up to date, and gives what to write down of that; nil:
+// nothing was to be done.
+func (w *work) show(ctx context.Context, key string) (func(mr *MergeRequest), error) {
 	if ctx.Err() != nil {
-		return nil // make room; finish sees that it is still due
+		return nil, nil // make room; finish sees that it is still due
 	}
 	var card Card
 	var m Message
@@ -112,7 +131,7 @@ func (w *work) show(ctx context.Context, key string) error {
 		}
 	})
 	if err != nil || !due {
-		return err
+		return nil, err
 	}
 	c, cancel := call(ctx)
 	defer cancel()
@@ -133,7 +152,7 @@ func (w *work) show(ctx context.Context, key string) error {
 		w.g.observe(ctx, callUpdate(), err)
 	}
 	cut := ctx.Err() != nil
-	return w.change(func(mr *MergeRequest) {
+	return func(mr *MergeRequest) {
 		r, msg := mr.MessageByKey(key)
 		switch {
 		case err == nil:
@@ -146,27 +165,31 @@ func (w *work) show(ctx context.Context, key string) error {
 			}
 			mr.chatFailed(r, msg, err)
 		}
-	})
+	}, nil
 }
 
-// turnAway has a job's card, of which no request came, say why.
-func (w *work) turnAway(ctx context.Context, c *Claim) error {
+// turnAway has a job's card, of which no request came, say why, and gives what to
+// write down of that.
+func (w *work) turnAway(ctx context.Context, c *Claim) (func(mr *MergeRequest), error) {
 	if ctx.Err() != nil {
-		return nil
+		return nil, nil
+	}
+	if err := w.renew(); err != nil {
+		return nil, err
 	}
 	limit, cancel := call(ctx)
 	defer cancel()
 	_, err := w.g.chat.Update(limit, *c.Ref, refusedCard(c, w.g.words()))
 	w.g.observe(ctx, callUpdate(), err)
 	cut := ctx.Err() != nil
-	return w.change(func(mr *MergeRequest) {
+	return func(mr *MergeRequest) {
 		if err == nil || errors.Is(err, ErrGone) || errors.Is(err, ErrNotPermitted) {
 			mr.Claims = slices.DeleteFunc(mr.Claims, func(o *Claim) bool { return o.Message == c.Message && o.Person.ID == c.Person.ID })
 		} else if !cut {
 			mr.ChatTries++
 			mr.ChatAt = latest(mr.ChatAt, mr.Now.Add(backoff(mr.ChatTries, err)))
 		}
-	})
+	}, nil
 }
 
 // shown writes down that the chat took a message.

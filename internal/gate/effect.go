@@ -107,8 +107,8 @@ func (r *Request) onlyTrying(s *Snapshot) bool {
 	return false
 }
 
-// effect does one write: says that it is tried, calls, and writes down what the
-// forge answered.
+// effect does one write: says that it is tried, calls, and takes in what the forge
+// answered.
 func (w *work) effect(ctx context.Context, r *Request, what effectKind) error {
 	switch what {
 	case effectApprove:
@@ -183,7 +183,8 @@ func (w *work) write(ctx context.Context, id int64, what effectKind, do func(con
 	w.g.observe(ctx, what.call(), err)
 	switch {
 	case err == nil:
-		return w.change(func(mr *MergeRequest) { mr.did(mr.request(id), what, "") })
+		w.learn(func(mr *MergeRequest) { mr.did(mr.request(id), what, "") })
+		return nil
 	case errors.Is(err, ErrNotPermitted):
 		return w.refused(ctx, id, what, err)
 	}
@@ -205,7 +206,8 @@ func (w *work) refused(ctx context.Context, id int64, what effectKind, err error
 		open := w.mr.Snapshot.State == ForgeOpen || w.mr.Snapshot.State == ForgeLocked
 		if w.mr.Tries >= refusedEnough && !open {
 			w.g.log.Warn("the forge refuses", "what", string(what), "merge_request", w.mr.Ref.String(), "err", err)
-			return w.change(func(mr *MergeRequest) { mr.did(mr.request(id), what, err.Error()) })
+			w.learn(func(mr *MergeRequest) { mr.did(mr.request(id), what, err.Error()) })
+			return nil
 		}
 	case effectMerge, effectClose, effectNote:
 	}
@@ -300,7 +302,8 @@ func (w *work) merge(ctx context.Context, id int64) error {
 			return w.failEffect(ctx, id, effectMerge, err)
 		}
 	}
-	return w.change(func(mr *MergeRequest) { mr.mergeAnswered(mr.request(id), result) })
+	w.learn(func(mr *MergeRequest) { mr.mergeAnswered(mr.request(id), result) })
+	return nil
 }
 
 // mayMerge says, from the fresh snapshot, whether and how to merge now; if not,

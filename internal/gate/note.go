@@ -141,7 +141,7 @@ func (w *work) note(ctx context.Context, id int64) error {
 	case err != nil:
 		return w.failEffect(ctx, id, effectNote, err)
 	}
-	return w.change(func(mr *MergeRequest) {
+	w.learn(func(mr *MergeRequest) {
 		r := mr.request(id)
 		r.NoteShown = noteDigest(n.Body)
 		if trouble == "" {
@@ -149,4 +149,5 @@ func (w *work) note(ctx context.Context, id int64) error {
 		}
 		mr.did(r, effectNote, trouble)
 	})
+	return nil
 }

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -60,15 +61,26 @@ func (g *Gate) observe(ctx context.Context, call Call, err error) {
 	}
 }
 
-// observeMerge tells of a merge that a write made known. A rejection that came
-// too late is no decision to merge.
-func (g *Gate) observeMerge(was, now *MergeRequest) {
+// observeMerge tells of a merge that a write made known: of a request that was
+// open before. A rejection that came too late is no decision to merge.
+func (g *Gate) observeMerge(open []int64, now *MergeRequest) {
 	if g.observer == nil {
 		return
 	}
 	for _, r := range now.Requests {
-		if before := was.request(r.ID); r.State == MergedHere && before != nil && before.State.Open() {
+		if r.State == MergedHere && slices.Contains(open, r.ID) {
 			g.observer.Merged(r.EndedAt.Sub(r.DecidedAt))
 		}
 	}
+}
+
+// openRequests are the numbers of those that are.
+func (mr *MergeRequest) openRequests() []int64 {
+	var open []int64
+	for _, r := range mr.Requests {
+		if r.State.Open() {
+			open = append(open, r.ID)
+		}
+	}
+	return open
 }

@@ -20,8 +20,9 @@ type work struct {
 	lease Lease
 	seen  int64 // MergeRequest.Wake when the pass began: what came later needs another
 
-	mu sync.Mutex
-	mr *MergeRequest // as of the last write
+	mu        sync.Mutex
+	mr        *MergeRequest         // as of the last write, and what was learned since
+	unwritten []func(*MergeRequest) // what was learned since, in its order
 
 	cancel atomic.Pointer[context.CancelFunc] // of the messages being written; nil: none are
 
@@ -64,22 +65,37 @@ func (g *Gate) reconcile(ctx context.Context, mr *MergeRequest) {
 	}
 }
 
-// change is a write under the lease. It renews it; what comes back is the row
-// as written.
+// change is a write under the lease, of what was learned and of f. It renews the
+// lease; what comes back is the row as written.
 func (w *work) change(f func(mr *MergeRequest)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var open []int64
 	var now *MergeRequest
 	err := w.g.store.Change(context.Background(), By{Lease: &w.lease}, func(mr *MergeRequest) error {
+		open = mr.openRequests()
+		for _, learned := range w.unwritten {
+			learned(mr)
+		}
 		f(mr)
 		now = mr
 		return nil
 	})
 	if err == nil {
-		w.g.observeMerge(w.mr, now)
-		w.mr = now
+		w.g.observeMerge(open, now)
+		w.mr, w.unwritten = now, nil
 	}
 	return err
+}
+
+// learn takes in what a call has shown. It is written together with what comes
+// next, be that what is tried then or the end of the pass: each write is a
+// transaction, and nothing is called or waited for in between.
+func (w *work) learn(f func(mr *MergeRequest)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f(w.mr)
+	w.unwritten = append(w.unwritten, f)
 }
 
 // announce is a write that says what is about to be tried. An effect may follow
@@ -177,8 +193,13 @@ func (w *work) look(ctx context.Context) error {
 	if r := w.mr.Current(); r != nil {
 		asked, before = r.ID, r.Panel
 	}
-	if err := w.change(func(mr *MergeRequest) { mr.judge(v) }); err != nil {
-		return err
+	w.learn(func(mr *MergeRequest) { mr.judge(v) })
+	r := w.mr.Current()
+	if opened := r != nil && r.ID != asked; opened || landed != (w.mr.Landing != nil) || trouble != nil {
+		// What is told below is told of what is on disk.
+		if err := w.renew(); err != nil {
+			return err
+		}
 	}
 	w.foretell(v, asked, before)
 	if l := w.mr.Landing; !landed && l != nil && l.Around != "" {
@@ -328,7 +349,8 @@ func (w *work) act(ctx context.Context) error {
 	return nil
 }
 
-// renew renews the lease before a call that changes nothing.
+// renew renews the lease, before a call that changes nothing, and writes what was
+// learned.
 func (w *work) renew() error { return w.announce(func(*MergeRequest) {}) }
 
 // fail writes down that the forge failed, and ends the work with it for now.
