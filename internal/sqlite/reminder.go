@@ -88,7 +88,7 @@ func (tx *transaction) begun(ctx context.Context, dry any) (*gate.Reminder, erro
 		}
 		var to gate.Recipient
 		r := &gate.Reminder{Now: tx.now}
-		if err := restore(reminderFields(&to, r), found[0][:4]); err != nil {
+		if err := tx.restore(reminderFields(&to, r), found[0][:4]); err != nil {
 			return nil, err
 		}
 		r.To = to.ID
@@ -114,7 +114,7 @@ func (tx *transaction) remind(ctx context.Context, dry any) (*gate.Reminder, err
 	var to gate.Recipient
 	var ref gate.Ref
 	var cause gate.Request
-	if err := restore([]field{
+	if err := tx.restore([]field{
 		{"recipient", recipient{&to}},
 		{"forge", text[string]{&ref.Forge}},
 		{"project", number[int64]{&ref.Project}},
@@ -185,14 +185,14 @@ func (s *session) waiting(ctx context.Context, r *gate.Reminder, dry any, lines 
 	for _, row := range found {
 		var w gate.Waiting
 		var seen gate.Snapshot
-		if err := restore([]field{
+		if err := s.restore([]field{
 			{"request", number[int64]{&w.Request}},
 			{"asked_at", moment{&w.AskedAt}},
 			{"expires_at", moment{&w.ExpiresAt}},
 			{"forge", text[string]{&w.Ref.Forge}},
 			{"project", number[int64]{&w.Ref.Project}},
 			{"number", number[int64]{&w.Ref.Number}},
-			{"snapshot", document{&seen}},
+			{"snapshot", document[gate.Snapshot]{&seen}},
 		}, row); err != nil {
 			return err
 		}
