@@ -48,6 +48,7 @@ type Filter struct {
 	Approver string        // an identity of the policy, or the name of somebody who may decide or did
 	Since    time.Duration // opened within this last time
 	Older    time.Duration // opened longer ago than this
+	Before   int64         // numbers below this; to go on where a list ended
 	Limit    int           // 0: all
 }
 
@@ -56,7 +57,15 @@ type LandingFilter struct {
 	Project string        // as in Filter
 	Since   time.Duration // merged within this last time
 	Older   time.Duration // merged longer ago than this
+	Around  bool          // around the gate
+	Before  LandingPlace  // what stands behind this in the list; to go on where a list ended
 	Limit   int
+}
+
+// LandingPlace is where a merge stands in the list of them.
+type LandingPlace struct {
+	At  time.Time
+	Row int64
 }
 
 // LogFilter says which entries; zero values mean all.
@@ -108,6 +117,7 @@ type Listed struct {
 // Landed is a merge as a list shows it.
 type Landed struct {
 	Landing
+	Row      int64 // of the merge request; with Landing.At its place in the list
 	Ref      Ref
 	Path     string
 	URL      string
@@ -124,7 +134,7 @@ type Landed struct {
 // Landed is the merge of the merge request, which has its landing and its latest
 // request, if there was one.
 func (mr *MergeRequest) Landed() Landed {
-	l := Landed{Landing: *mr.Landing, Ref: mr.Ref}
+	l := Landed{Landing: *mr.Landing, Row: mr.ID, Ref: mr.Ref}
 	if s := mr.Snapshot; s != nil {
 		l.Path, l.URL, l.Title, l.Author, l.Head, l.Target, l.Commit, l.By = s.Path, s.URL, s.Title, s.Author, s.Head, s.Target, s.MergeCommit, s.MergedBy
 	}

@@ -86,6 +86,9 @@ func (s *session) choose(ctx context.Context, f gate.Filter, now time.Time) ([]i
 		with(`request.id <= (SELECT MAX(+id) FROM request WHERE opened_at < ?)`, at)
 		with(`+request.opened_at < ?`, at)
 	}
+	if f.Before > 0 {
+		with(`request.id < ?`, f.Before)
+	}
 	var selects []string
 	add := func(index string, more ...string) {
 		all := append(slices.Clone(where), more...)
@@ -122,11 +125,14 @@ func (s *session) choose(ctx context.Context, f gate.Filter, now time.Time) ([]i
 // to args.
 func conditions(where *[]string, args *[]any) func(condition string, values ...any) {
 	return func(condition string, values ...any) {
+		var b strings.Builder
 		for _, v := range values {
+			before, after, _ := strings.Cut(condition, "?")
 			*args = append(*args, v)
-			condition = strings.Replace(condition, "?", fmt.Sprintf("?%d", len(*args)), 1)
+			fmt.Fprintf(&b, "%s?%d", before, len(*args))
+			condition = after
 		}
-		*where = append(*where, condition)
+		*where = append(*where, b.String()+condition)
 	}
 }
 

@@ -68,7 +68,10 @@ func TestArchivePlans(t *testing.T) {
 	}{
 		{f: gate.Filter{Limit: 5}},
 		{f: gate.Filter{Limit: 5, Since: time.Hour, Older: time.Minute}},
+		{f: gate.Filter{Limit: 5, Before: 7}},
 		{f: gate.Filter{Limit: 5, States: []gate.State{gate.Expired}}},
+		{f: gate.Filter{Limit: 5, Before: 7, States: []gate.State{gate.Expired, gate.MergedHere}}},
+		{f: gate.Filter{Limit: 5, Before: 7, States: []gate.State{gate.Pending}}, sort: true},
 		{f: gate.Filter{Limit: 5, States: []gate.State{gate.Expired, gate.MergedHere}, Since: time.Hour, Older: time.Minute}},
 		{f: gate.Filter{Limit: 5, States: []gate.State{gate.Pending, gate.MergedHere}}, sort: true},
 		{f: gate.Filter{Limit: 5, Project: "payments/api"}, sort: true},
@@ -113,7 +116,8 @@ func TestArchivePlans(t *testing.T) {
 			}
 		}
 	}
-	for _, f := range []gate.LandingFilter{{Limit: 5}, {Since: time.Hour, Older: time.Minute}, {Project: "payments/api"}, {Project: "payments/*", Since: time.Hour}, {Project: "7"}} {
+	behind := gate.LandingPlace{At: time.Now(), Row: 7}
+	for _, f := range []gate.LandingFilter{{Limit: 5}, {Limit: 5, Around: true}, {Limit: 5, Around: true, Before: behind}, {Limit: 5, Before: behind}, {Since: time.Hour, Older: time.Minute}, {Project: "payments/api"}, {Project: "payments/*", Since: time.Hour}, {Project: "7"}} {
 		for query, plan := range plans(t, s, func() error {
 			for _, err := range s.Landings(ctx, f) {
 				if err != nil {
@@ -123,7 +127,7 @@ func TestArchivePlans(t *testing.T) {
 			return nil
 		}) {
 			for _, step := range plan {
-				inOrder := strings.HasPrefix(step, "SCAN landing USING COVERING INDEX landing_at") && f.Since == 0 && f.Project == ""
+				inOrder := (strings.HasPrefix(step, "SCAN landing USING COVERING INDEX landing_at") || step == "SCAN landing USING COVERING INDEX landing_around") && f.Since == 0 && f.Project == ""
 				if strings.HasPrefix(step, "SCAN") && !inOrder || strings.Contains(step, "TEMP B-TREE") && f.Project == "" && !strings.Contains(query, "FROM decision") {
 					t.Errorf("landings %+v: %q\nin %s", f, plan, query)
 				}

@@ -64,6 +64,12 @@ func (s *session) chooseLandings(ctx context.Context, f gate.LandingFilter, now 
 		query = `SELECT landing.merge_request FROM merge_request CROSS JOIN landing ON landing.merge_request = merge_request.id`
 		ofProject(f.Project, with)
 	}
+	if f.Around {
+		with(`landing.around <> ''`)
+	}
+	if !f.Before.At.IsZero() {
+		with(`(landing.at, landing.merge_request) < (?, ?)`, f.Before.At.UnixMilli(), f.Before.Row)
+	}
 	if f.Since > 0 {
 		with(`landing.at >= ?`, now-f.Since.Milliseconds())
 	}

@@ -213,6 +213,10 @@ func testListOrder(a *archived) {
 	a.numbers("all", gate.Filter{}, 6, 5, 4, 3, 2, 1)
 	a.numbers("three", gate.Filter{Limit: 3}, 6, 5, 4)
 	a.numbers("more than there are", gate.Filter{Limit: 30}, 6, 5, 4, 3, 2, 1)
+	a.numbers("those behind", gate.Filter{Before: 4}, 3, 2, 1)
+	a.numbers("two of those behind", gate.Filter{Before: 4, Limit: 2, Project: "payments/api"}, 3, 2)
+	a.numbers("open ones behind", gate.Filter{Before: 6, Limit: 2, States: []gate.State{gate.Pending}}, 5, 4)
+	a.numbers("nothing behind", gate.Filter{Before: 1})
 }
 
 func testListState(a *archived) {
@@ -474,15 +478,15 @@ func testLanded(a *archived) {
 	}
 	a.request(7, nil)
 	a.request(7, approved)
-	want := gate.Landed{
-		Landing: gate.Landing{At: at, Rule: "production"}, Ref: *byRef(7).Ref,
-		Path: "payments/api", URL: "https://gitlab.example.com/payments/api/-/merge_requests/7", Title: "Add retries",
-		Author: gate.User{ID: 11, Username: "bob", Name: "Bob"}, Head: "c0ffee", Target: "main", Commit: "beefcafe01",
-		By: gate.User{ID: 12, Username: "erin", Name: "Erin"}, Request: 2,
-	}
 	got := a.landings(gate.LandingFilter{})
 	if len(got) != 1 {
 		a.t.Fatalf("%d merges, want 1", len(got))
+	}
+	want := gate.Landed{
+		Landing: gate.Landing{At: at, Rule: "production"}, Row: got[0].Row, Ref: *byRef(7).Ref,
+		Path: "payments/api", URL: "https://gitlab.example.com/payments/api/-/merge_requests/7", Title: "Add retries",
+		Author: gate.User{ID: 11, Username: "bob", Name: "Bob"}, Head: "c0ffee", Target: "main", Commit: "beefcafe01",
+		By: gate.User{ID: 12, Username: "erin", Name: "Erin"}, Request: 2,
 	}
 	given := got[0].Approved
 	got[0].Approved = nil
@@ -581,6 +585,13 @@ func testLandings(a *archived) {
 	a.merges("of a group", gate.LandingFilter{Project: "payments/*", Limit: 2}, 4, 2)
 	a.merges("by ID", gate.LandingFilter{Project: "47778247", Since: time.Hour}, 4, 3)
 	a.merges("by another ID", gate.LandingFilter{Project: "5"})
+	third := a.landings(gate.LandingFilter{Limit: 2})[1]
+	a.merges("those behind", gate.LandingFilter{Before: gate.LandingPlace{At: third.At, Row: third.Row}}, 2, 1)
+	a.merges("one behind of a group", gate.LandingFilter{Before: gate.LandingPlace{At: third.At, Row: third.Row}, Project: "payments/*", Limit: 1}, 2)
+	a.merges("around", gate.LandingFilter{Around: true})
+	a.change(byRef(2), func(mr *gate.MergeRequest) { mr.Landing.Around = gate.BypassUndecided })
+	a.merges("one around", gate.LandingFilter{Around: true, Limit: 5}, 2)
+	a.merges("none around behind", gate.LandingFilter{Around: true, Before: gate.LandingPlace{At: third.At.Add(-2 * time.Hour)}})
 	const many = 450 // more than a page of any size that is likely
 	for n := range int64(many) {
 		a.request(n+10, func(mr *gate.MergeRequest, _ *gate.Request) { merged(mr) })

@@ -129,7 +129,7 @@ CREATE TABLE landing (
 ) STRICT;
 
 CREATE INDEX landing_at ON landing (at, merge_request);
-CREATE INDEX landing_around ON landing (around) WHERE around <> '';
+CREATE INDEX landing_around ON landing (at, merge_request, around) WHERE around <> '';
 
 CREATE TABLE decision (
 	id      INTEGER PRIMARY KEY, -- keeps the order in which they fell
