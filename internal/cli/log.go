@@ -123,7 +123,7 @@ func (env *Environment) log(ctx context.Context, cfg *config.Config, args []stri
 		}
 		put = func(e gate.Entry) error {
 			if t.heads == nil {
-				t.heads = []string{"ENTRY", "TIME (" + zoneName(e.At, zone) + ")", "REQUEST", mergeRequestHead, "KIND", "WHAT"}
+				t.heads = []string{"ENTRY", "TIME (" + story.ZoneName(e.At, zone) + ")", "REQUEST", mergeRequestHead, "KIND", "WHAT"}
 			}
 			request := "-"
 			if e.Request != 0 {

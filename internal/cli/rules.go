@@ -275,7 +275,7 @@ func (page *rulesPage) print(env *Environment) error {
 		if !page.Until.IsZero() {
 			until = "until " + local(time.Time(page.Until), zone)
 		}
-		fmt.Fprintf(&b, "Policy %s, in force from %s (%s), %s\n\n", page.Policy[:12], local(time.Time(page.Since), zone), zoneName(time.Time(page.Since), zone), until)
+		fmt.Fprintf(&b, "Policy %s, in force from %s (%s), %s\n\n", page.Policy[:12], local(time.Time(page.Since), zone), story.ZoneName(time.Time(page.Since), zone), until)
 	}
 	if page.Project != "" && page.Target != "" {
 		page.explain(&b)

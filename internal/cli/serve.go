@@ -19,6 +19,7 @@ import (
 	"mrgate/internal/gate"
 	"mrgate/internal/gitlab"
 	"mrgate/internal/metrics"
+	"mrgate/internal/page"
 	"mrgate/internal/server"
 	"mrgate/internal/sqlite"
 	"mrgate/internal/words"
@@ -41,8 +42,10 @@ crashes and failures of either side: started again, it goes on where it was.
   GET  /api/v1/requests/…  waits for its decision
   GET  /healthz            ok
 
-On the admin address; beyond this machine, with an operator token:
+On the admin address; beyond this machine, with an operator token, which a browser
+gives as the password of any user:
 
+  GET  /                             a page that shows what is pending and what happened
   GET  /readyz                       ok, or 503 and what is not: database, long connection
   GET  /metrics                      for Prometheus; docs/metrics.md tells what each means
   POST /api/v1/requests/…/decisions  decides (always with an operator token)
@@ -175,6 +178,15 @@ func (env *Environment) serve(ctx context.Context, cfg *config.Config, log *slog
 	admin := map[string]http.Handler{
 		"GET /readyz":  guard.Wrap(server.Ready(checks...)),
 		"GET /metrics": guard.Wrap(measured),
+	}
+	pages, err := page.Listener(page.ListenerConfig{
+		Archive: store, Version: version(), DryRun: cfg.DryRun, Zone: env.zone(), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	for pattern, handler := range pages {
+		admin[pattern] = guard.Wrap(handler)
 	}
 	maps.Copy(admin, api.Admin())
 	srv, err := server.Listen(ctx, server.Config{

@@ -169,7 +169,7 @@ func printStory(s *story.Story, out io.Writer, zone *time.Location) error {
 	field("role", needs(s.Role))
 	field("earlier", numbers(s.Earlier))
 	field("later", numbers(s.Later))
-	field("times in", zoneName(time.Time(s.OpenedAt), zone))
+	field("times in", story.ZoneName(time.Time(s.OpenedAt), zone))
 	moment("opened", s.OpenedAt)
 	moment("decided", s.DecidedAt)
 	moment("ended", s.EndedAt)

@@ -190,19 +190,6 @@ func local(t time.Time, zone *time.Location) string {
 	return t.In(zone).Format("2006-01-02 15:04:05")
 }
 
-// zoneName says which zone times are in: "CST, UTC+08:00", "UTC".
-func zoneName(t time.Time, zone *time.Location) string {
-	name, offset := t.In(zone).Zone()
-	if offset == 0 && name == "UTC" {
-		return name
-	}
-	from := t.In(zone).Format("UTC-07:00")
-	if name == "" || strings.ContainsAny(name[:1], "+-") { // zones without a name are called by their offset
-		return from
-	}
-	return name + ", " + from
-}
-
 // age is how long something is ago, in its largest unit: "12s", "45m", "30h", "5d".
 func age(d time.Duration) string {
 	switch {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mrgate/internal/story"
 )
 
 func TestTable(t *testing.T) {
@@ -104,7 +106,7 @@ func TestZone(t *testing.T) {
 		"UTC": "12:00 UTC", "Asia/Shanghai": "20:00 CST, UTC+08:00", ":Europe/Berlin": "14:00 CEST, UTC+02:00", "Asia/Kathmandu": "17:45 UTC+05:45", "": "12:00 UTC",
 	} {
 		zone := (&Environment{Environ: []string{"X=1", "TZ=" + tz}}).zone()
-		if got := at.In(zone).Format("15:04 ") + zoneName(at, zone); got != want {
+		if got := at.In(zone).Format("15:04 ") + story.ZoneName(at, zone); got != want {
 			t.Errorf("TZ=%s: %s, want %s", tz, got, want)
 		}
 	}

@@ -228,7 +228,7 @@ func (r *verified) print(env *Environment) error {
 	zone := env.zone()
 	if r.OK {
 		fmt.Fprintf(&b, "The log of %s is as mrgate wrote it: %d entries, from %s to %s (%s).\n", r.Database, r.Entries,
-			local(time.Time(r.FirstAt), zone), local(time.Time(r.LastAt), zone), zoneName(time.Time(r.LastAt), zone))
+			local(time.Time(r.FirstAt), zone), local(time.Time(r.LastAt), zone), story.ZoneName(time.Time(r.LastAt), zone))
 	}
 	for _, f := range r.Flaws {
 		fmt.Fprintf(&b, "%s\n", clean(f.String()))

@@ -24,13 +24,13 @@
 //	.badge[data-tone]    a state: word and colour; tone is wait, go, stop, done or gone
 //	table.list           rows that become cards on a phone, where td[data-label] names the cell
 //	dl.facts             names and values
-//	ol.story             what happened, step by step: li[data-tone] > .when + .what
+//	ol.story             what happened, step by step: li[data-tone] > .when + .what, .minor
 //	code, pre.code       commits, bodies; a pre takes tabindex="0", as it may scroll
 //	.field > label + input, select or textarea; .check > input + label
 //	.button[data-kind]   a button or link: primary, danger, quiet, or as it is
 //	dialog, .toasts > .toast[data-tone]
 //	.note[data-tone]     a sentence that stands out
-//	.quiet, .number, .hidden (for screen readers only)
+//	ul.plain, .quiet, .below, .alarm, .number, .hidden (for screen readers only)
 //
 // Where [Frame.Live] is set and a browser runs scripts, it asks for the page again
 // while it can be seen, and takes over each element with data-part whose content is

@@ -14,6 +14,7 @@ type Frame struct {
 	Nav   []Link
 	// Search, if there is one, is a form in the header.
 	Search *Search
+	Note   string   // a sentence above everything; "": none
 	Foot   []string // short lines at the end
 	Wide   bool     // uses all of a wide window
 	// Live has the page ask for itself again so often while it can be seen; 0: never.

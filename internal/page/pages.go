@@ -7,8 +7,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
-	"path"
-	"strings"
+	"slices"
 
 	"mrgate/internal/story"
 	"mrgate/internal/words"
@@ -23,9 +22,8 @@ type Pages struct {
 }
 
 // Load reads the pages: each *.html in the directory is one, and defines "main",
-// but for those whose names begin with an underscore, whose definitions all the
-// others may use. funcs, which may be nil, are what these templates call beside
-// what is there for all:
+// but for parts.html, if there is one, whose definitions all the others may use. funcs,
+// which may be nil, are what these templates call beside what is there for all:
 //
 //	line TEXT      text of others, on one line, without what can't be seen
 //	commit SHA     its first eight digits
@@ -42,21 +40,16 @@ func Load(files fs.FS, funcs template.FuncMap) (*Pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for pages: %w", err)
 	}
-	var shared, pages []string
-	for _, name := range names {
-		if strings.HasPrefix(path.Base(name), "_") {
-			shared = append(shared, name)
-		} else {
-			pages = append(pages, name)
-		}
-	}
-	if len(shared) > 0 {
-		if _, err := all.ParseFS(files, shared...); err != nil {
+	if slices.Contains(names, "parts.html") {
+		if _, err := all.ParseFS(files, "parts.html"); err != nil {
 			return nil, fmt.Errorf("read the parts of pages: %w", err)
 		}
 	}
 	p := &Pages{byName: make(map[string]*template.Template)}
-	for _, name := range pages {
+	for _, name := range names {
+		if name == "parts.html" {
+			continue
+		}
 		t, err := all.Clone()
 		if err == nil {
 			_, err = t.ParseFS(files, name)

@@ -11,8 +11,8 @@
 // that tells on whose behalf a proxy calls is believed, or looked at.
 //
 // What the admin address tells beyond /healthz it is given as its routes; /readyz
-// ([Ready]) is one of them. What will tell more, there, has to ask for the operator
-// token beyond loopback.
+// ([Ready]) is one of them. What tells more than that all is well stands behind a
+// [Guard], which asks for the operator token beyond loopback.
 package server
 
 import (

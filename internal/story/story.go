@@ -68,6 +68,7 @@ type Message struct {
 	Kind      gate.MessageKind `json:"kind"` // card, adopted, notice, result, stuck
 	To        string           `json:"to"`   // the chat's ID
 	Group     bool             `json:"group,omitempty"`
+	Name      string           `json:"name,omitempty"` // as the chat knows them
 	Sent      bool             `json:"sent"`
 	Failures  int              `json:"failures,omitempty"` // in a row
 	NextTryAt Stamp            `json:"next_try_at,omitzero"`
@@ -109,6 +110,11 @@ func Read(ctx context.Context, archive gate.Archive, request int64) (*Story, err
 			if json.Unmarshal(e.Data, &o) == nil {
 				s.Title, s.Author, s.Source = o.Title, o.Author, o.Source
 			}
+		}
+	}
+	for i := range s.Messages {
+		if m := &s.Messages[i]; !m.Group && t.names[m.To] != m.To {
+			m.Name = t.names[m.To]
 		}
 	}
 	s.Troubles = append(s.Troubles, troubles(ctx, t, mr)...)
