@@ -97,6 +97,7 @@ type ruleItem struct {
 	OnReject          policy.OnReject  `json:"on_reject"`
 	Merge             mergeItem        `json:"merge"`
 	RequireReason     bool             `json:"require_reason"`
+	CommitStatus      bool             `json:"commit_status,omitempty"`
 	RemindAfter       string           `json:"remind_after,omitempty"`
 	ExpireAfter       string           `json:"expire_after"`
 	Matches           *matchItem       `json:"matches,omitempty"` // if both were asked for
@@ -129,7 +130,7 @@ func ruleItemOf(c policy.Considered) ruleItem {
 		Place: c.Place, Name: r.Name, Projects: r.Projects, TargetBranches: r.TargetBranches,
 		Approvers: names(r.Approvers), CardsTo: names(r.CardsTo), Required: r.Required, AllowSelfApproval: r.AllowSelfApproval,
 		RequireRole: r.RequireRole, OnApprove: r.OnApprove, OnReject: r.OnReject, Merge: mergeItem(r.Merge),
-		RequireReason: r.RequireReason, ExpireAfter: policy.FormatDuration(r.ExpireAfter),
+		RequireReason: r.RequireReason, CommitStatus: r.CommitStatus, ExpireAfter: policy.FormatDuration(r.ExpireAfter),
 		considered: c,
 	}
 	if r.RemindAfter > 0 {
@@ -356,6 +357,7 @@ func (r *ruleItem) print(b *strings.Builder, operators bool) {
 	field("cards to", cmp.Or(story.CleanList(r.CardsTo), "the reviewers who are approvers, else all approvers"))
 	field("when approved", r.approved())
 	field("when rejected", r.rejected())
+	field("commit status", shows(r.CommitStatus))
 	field("reminder", r.RemindAfter)
 	field("expires after", r.ExpireAfter)
 }
@@ -366,6 +368,14 @@ func needs(role policy.Role) string {
 		return ""
 	}
 	return fmt.Sprintf("who approves has to be %s or more in the project", role)
+}
+
+// shows says what a commit status is worth; "": there is none.
+func shows(status bool) string {
+	if !status {
+		return ""
+	}
+	return "mrgate, on the commit: a sign, not a gate"
 }
 
 // approved says what follows from enough approvals.

@@ -18,7 +18,7 @@ func policyKeys() []string {
 func ruleKeys() []string {
 	return []string{
 		"name", "projects", "target_branches", "approvers", "cards_to", "required", "allow_self_approval", "require_gitlab_role",
-		"on_approve", "on_reject", "merge", "require_reason", "forks", "remind_after", "expire_after",
+		"on_approve", "on_reject", "merge", "require_reason", "forks", "commit_status", "remind_after", "expire_after",
 	}
 }
 
@@ -138,6 +138,8 @@ func (d *decoder) rule(n int, from *node) policy.Rule {
 			d.boolean(e, &r.RequireReason)
 		case "forks":
 			d.boolean(e, &r.Forks)
+		case "commit_status":
+			d.boolean(e, &r.CommitStatus)
 		case "remind_after", "expire_after":
 			var s string
 			if !d.text(e, &s) {

@@ -278,6 +278,9 @@ func (mr *MergeRequest) settled(r *Request, w *words.Words, p *rules) bool {
 	case p.dry && r.State == Expired:
 		return false // after the dry run it is asked about for real
 	}
+	if _, due := mr.statusAt(r, p); due {
+		return false
+	}
 	return mr.effectOf(r, p) == "" && (!r.State.Open() || r.ends()) && !mr.behind(r, w)
 }
 
@@ -302,6 +305,9 @@ func (mr *MergeRequest) nextDue(w *words.Words, p *rules) time.Time {
 	for _, r := range mr.Requests {
 		if r.State.Open() && !r.ends() {
 			due = earliest(due, r.expiresAt())
+		}
+		if at, wanted := mr.statusAt(r, p); wanted {
+			due = earliest(due, latest(latest(at, mr.Now), mr.ForgeAt))
 		}
 		if at, wanted := mr.renewAt(r, p); wanted {
 			due = earliest(due, latest(at, mr.Now))

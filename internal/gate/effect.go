@@ -18,16 +18,19 @@ const (
 	effectClose   effectKind = "close"
 	effectRetract effectKind = "retract"
 	effectNote    effectKind = "note"
+	effectStatus  effectKind = "status"
 )
 
 // nextEffect is the next write that a request waits for; nil: none does. Notes
-// come last: nothing depends on them.
+// and then statuses come last: nothing depends on them.
 func (mr *MergeRequest) nextEffect(p *rules) (next *Request, what effectKind) {
 	for _, r := range mr.Requests {
-		switch of := mr.effectOf(r, p); {
-		case of == "" || of == effectNote && next != nil:
-		case of == effectNote:
-			next, what = r, of
+		switch of := mr.effectOf(r, p); of {
+		case "":
+		case effectNote, effectStatus:
+			if next == nil || what == effectStatus && of == effectNote {
+				next, what = r, of
+			}
 		default:
 			return r, of
 		}
@@ -52,11 +55,11 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 		case !r.Approve.done():
 			return ""
 		case r.Rule.OnApprove != policy.OnApproveMerge:
-			return mr.note(r, p)
+			return mr.report(r, p)
 		case underPolicy && !waits && mr.Now.Before(r.ExpiresAt):
 			return effectMerge
 		case r.Scheduled || mr.Snapshot.Merging.Class == MergeCI:
-			return mr.note(r, p) // it may take a while
+			return mr.report(r, p) // it may take a while
 		}
 	case BlockedNow:
 		// What no status of the forge shows to be mended can only be tried.
@@ -67,7 +70,7 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 		case r.onlyTrying(mr.Snapshot) && mr.Now.Before(r.ExpiresAt):
 			return effectMerge
 		}
-		return mr.note(r, p)
+		return mr.report(r, p)
 	case Rejected:
 		switch {
 		case mr.toRetract(r):
@@ -75,15 +78,27 @@ func (mr *MergeRequest) effectOf(r *Request, p *rules) effectKind {
 		case r.Rule.OnReject == policy.OnRejectClose && underPolicy:
 			return effectClose
 		case r.Rule.OnReject != policy.OnRejectClose:
-			return mr.note(r, p)
+			return mr.report(r, p)
 		}
 	case MergedHere, ClosedHere:
-		return mr.note(r, p)
+		return mr.report(r, p)
 	case Pending, Superseded, Withdrawn, Expired:
 		if mr.toRetract(r) {
 			return effectRetract
 		}
-		return mr.note(r, p)
+		return mr.report(r, p)
+	}
+	return ""
+}
+
+// report is the effect of saying in the forge what was decided, if that does not
+// stand there.
+func (mr *MergeRequest) report(r *Request, p *rules) effectKind {
+	if note := mr.note(r, p); note != "" {
+		return note
+	}
+	if at, due := mr.statusAt(r, p); due && !at.After(mr.Now) {
+		return effectStatus
 	}
 	return ""
 }
@@ -137,6 +152,8 @@ func (w *work) effect(ctx context.Context, r *Request, what effectKind) error {
 		})
 	case effectNote:
 		return w.note(ctx, r.ID)
+	case effectStatus:
+		return w.status(ctx, r.ID)
 	}
 	return nil
 }
@@ -209,7 +226,7 @@ func (w *work) refused(ctx context.Context, id int64, what effectKind, err error
 			w.learn(func(mr *MergeRequest) { mr.did(mr.request(id), what, err.Error()) })
 			return nil
 		}
-	case effectMerge, effectClose, effectNote:
+	case effectMerge, effectClose, effectNote, effectStatus:
 	}
 	return w.failEffect(ctx, id, what, err)
 }
@@ -241,6 +258,8 @@ func (mr *MergeRequest) did(r *Request, what effectKind, trouble string) {
 		data.Answer = AnswerGivenUp
 	case what == effectNote:
 		data.Note = r.NoteRef
+	case what == effectStatus:
+		data.Status = r.StatusShown
 	}
 	mr.answered(r, data)
 	switch what {
@@ -258,7 +277,7 @@ func (mr *MergeRequest) did(r *Request, what effectKind, trouble string) {
 		if r.State == BlockedNow {
 			mr.LookAt = mr.Now // what else is in the way?
 		}
-	case effectMerge, effectNote:
+	case effectMerge, effectNote, effectStatus:
 	}
 }
 
@@ -499,6 +518,8 @@ func (r *Request) effect(what effectKind) *Effect {
 		return &r.Retract
 	case effectNote:
 		return &r.Note
+	case effectStatus:
+		return &r.Status
 	}
 	panic("no such effect: " + string(what))
 }

@@ -180,15 +180,16 @@ type StateData struct {
 
 // EffectData is an [EntryEffect].
 type EffectData struct {
-	Effect string   `json:"effect"` // approve, merge, close, retract, note
-	Head   CommitID `json:"head"`
-	Answer string   `json:"answer"`           // see the Answer constants; of a merge also a MergeStatus
-	Commit CommitID `json:"commit,omitempty"` // the merge commit
-	Note   string   `json:"note,omitempty"`   // the forge's reference to it
-	Why    string   `json:"why,omitempty"`    // it was not merged: the forge's own word
-	Detail string   `json:"detail,omitempty"` // and what it said besides
-	Error  string   `json:"error,omitempty"`
-	Tries  int      `json:"tries,omitempty"` // failures in a row
+	Effect string      `json:"effect"` // approve, merge, close, retract, note, status
+	Head   CommitID    `json:"head"`
+	Answer string      `json:"answer"`           // see the Answer constants; of a merge also a MergeStatus
+	Commit CommitID    `json:"commit,omitempty"` // the merge commit
+	Note   string      `json:"note,omitempty"`   // the forge's reference to it
+	Status StatusState `json:"status,omitempty"` // on the commit: what it says
+	Why    string      `json:"why,omitempty"`    // it was not merged: the forge's own word
+	Detail string      `json:"detail,omitempty"` // and what it said besides
+	Error  string      `json:"error,omitempty"`
+	Tries  int         `json:"tries,omitempty"` // failures in a row
 }
 
 // What the forge answered to an effect, besides what a merge can become.

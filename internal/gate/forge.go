@@ -61,7 +61,33 @@ type Forge interface {
 	// it was written, internal or public, some forges cannot change.
 	// ErrNotPermitted. ErrPublic: this forge has no internal notes.
 	Note(ctx context.Context, mr Ref, note Note) (ref string, err error)
+
+	// Status sees to it that a status of mrgate's on the commit says this about
+	// the merge request. It is a sign, not a gate: no Get ever takes it for a
+	// pipeline, and it keeps nobody from merging. The commit need not be the head
+	// any more. ErrNotPermitted, ErrNotFound.
+	Status(ctx context.Context, mr Ref, status CommitStatus) error
 }
+
+// CommitStatus is a sign on a commit, for people to see.
+type CommitStatus struct {
+	Head  CommitID
+	State StatusState
+	Text  string // a sentence
+	URL   string // where it leads
+	Again bool   // it may be there already
+}
+
+// StatusState is what a status on a commit says.
+type StatusState string
+
+// What it can say.
+const (
+	StatusPending  StatusState = "pending"
+	StatusSuccess  StatusState = "success"
+	StatusFailed   StatusState = "failed"
+	StatusCanceled StatusState = "canceled"
+)
 
 // Role is what an account may do in a project.
 type Role struct {

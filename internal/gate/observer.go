@@ -36,7 +36,7 @@ type Call struct {
 // Calls are all kinds there are.
 func Calls() []Call {
 	calls := []Call{callRead(), callSend(), callUpdate(), callPeople()}
-	for _, what := range []effectKind{effectApprove, effectMerge, effectClose, effectRetract, effectNote} {
+	for _, what := range []effectKind{effectApprove, effectMerge, effectClose, effectRetract, effectNote, effectStatus} {
 		calls = append(calls, what.call())
 	}
 	return calls

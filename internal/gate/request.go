@@ -32,12 +32,14 @@ type Request struct {
 	DecidedAt time.Time // when the decision fell that made it approved or rejected
 	EndedAt   time.Time // when it was merged, closed or ended otherwise
 
-	Approve, Merge, Close, Retract, Note Effect
-	NoteRef                              string
-	NoteShown                            string       // the digest of what the note says; "": not known
-	Scheduled                            bool         // the forge said that it will merge by itself
-	Blocked                              Mergeability // why it is blocked
-	Answered                             string       // what the log last told of the forge's answers
+	Approve, Merge, Close, Retract, Note, Status Effect
+
+	NoteRef     string
+	NoteShown   string       // the digest of what the note says; "": not known
+	StatusShown StatusState  // what the status on the commit says; "": there is none, or it is not known
+	Scheduled   bool         // the forge said that it will merge by itself
+	Blocked     Mergeability // why it is blocked
+	Answered    string       // what the log last told of the forge's answers
 
 	Decisions []*Decision
 	Messages  []*Message

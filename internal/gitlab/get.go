@@ -140,7 +140,7 @@ func (f *Forge) partial(ref gate.Ref, mr *mergeRequest) (gate.Snapshot, error) {
 		Source: mr.SourceBranch, Target: mr.TargetBranch, Fork: mr.SourceProjectID != mr.TargetProjectID, From: mr.SourceProjectID,
 		Author: mr.Author.user(), Merging: mr.mergeability(),
 		AutoMerge: mr.AutoMerge && state != gate.ForgeMerged && state != gate.ForgeClosed,
-		Pipeline:  mr.pipeline(ref), HadPipeline: mr.hadPipeline(), Conflicts: mr.HasConflicts,
+		Pipeline:  mr.pipeline(ref), HadPipeline: mr.hadPipeline(ref), Conflicts: mr.HasConflicts,
 		Unresolved: mr.DiscussionsResolved != nil && !*mr.DiscussionsResolved,
 	}
 	if mr.CreatedAt != nil {
@@ -219,7 +219,7 @@ func (mr *mergeRequest) merged() (by gate.User, at time.Time) {
 // one was seen with another head before is for gate to remember.
 func (mr *mergeRequest) pipeline(ref gate.Ref) *gate.Pipeline {
 	p := mr.HeadPipeline
-	if p == nil || p.SHA != mr.SHA && p.Ref != fmt.Sprintf("refs/merge-requests/%d/merge", ref.Number) {
+	if p == nil || mr.ownStatus(ref) || p.SHA != mr.SHA && p.Ref != fmt.Sprintf("refs/merge-requests/%d/merge", ref.Number) {
 		return nil
 	}
 	return &gate.Pipeline{ID: p.ID, Status: p.Status, URL: p.WebURL, MergedResults: p.SHA != mr.SHA}
@@ -229,8 +229,15 @@ func (mr *mergeRequest) pipeline(ref gate.Ref) *gate.Pipeline {
 // GitLab replaces the head pipeline and never takes it away, unless somebody
 // deletes it (MergeRequest#update_head_pipeline); when the last build started
 // stays even then (app/workers/pipeline_metrics_worker.rb).
-func (mr *mergeRequest) hadPipeline() bool {
-	return mr.HeadPipeline != nil || mr.LatestBuildStartedAt != nil
+func (mr *mergeRequest) hadPipeline(ref gate.Ref) bool {
+	return mr.HeadPipeline != nil && (!mr.ownStatus(ref) || mr.SourceBranch == statusRef(ref)) || mr.LatestBuildStartedAt != nil
+}
+
+// ownStatus says that what GitLab calls the head pipeline is none, but was made for
+// mrgate's own status on the commit: see statusRef. GitLab should not call it that,
+// unless somebody has given their branch that very name.
+func (mr *mergeRequest) ownStatus(ref gate.Ref) bool {
+	return mr.HeadPipeline != nil && mr.HeadPipeline.Ref == statusRef(ref)
 }
 
 // projectPath is "group/project" of "group/project!7", or of the address.

@@ -185,6 +185,14 @@ func (w *world) Look(r gate.Ref) gatetest.Sight {
 	for _, n := range mr.Notes {
 		s.Notes = append(s.Notes, n.Body)
 	}
+	s.Statuses = map[gate.CommitID]gate.StatusState{}
+	for _, c := range mr.Commits {
+		for _, status := range w.Statuses(r.Project, c.ID) {
+			if status.Name == "mrgate" && !status.Retried {
+				s.Statuses[gate.CommitID(c.ID)] = gate.StatusState(status.Status)
+			}
+		}
+	}
 	return s
 }
 

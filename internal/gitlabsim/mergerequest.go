@@ -83,6 +83,10 @@ type Pipeline struct {
 	// SourceSHA is the head that a merged-results pipeline is about. GitLab
 	// knows it and does not show it.
 	SourceSHA string
+
+	project  int64
+	own      string // what GitLab's own jobs make of it; "": it has none
+	statuses []*CommitStatus
 }
 
 type mergeRequest struct {
@@ -267,6 +271,7 @@ func (s *Server) snapshot(mr *mergeRequest) MergeRequest {
 	}
 	if mr.pipeline != nil {
 		p := *mr.pipeline
+		p.statuses = nil
 		out.Pipeline = &p
 	}
 	for _, a := range mr.approvals {

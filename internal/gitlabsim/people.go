@@ -247,8 +247,9 @@ func (s *Server) FailNextMerge(project int64, iid int, mergeError string) {
 // head has none. Success lets a waiting auto-merge go on.
 func (s *Server) SetPipeline(project int64, iid int, status string) {
 	s.edit(project, iid, func(mr *mergeRequest) {
-		if p := mr.headPipeline(); p != nil {
-			p.Status = status
+		if p := mr.headPipeline(); p != nil && p.Source != external {
+			p.own = status
+			s.combine(p)
 			s.built(mr)
 		} else {
 			s.startPipeline(mr, status)
@@ -261,11 +262,13 @@ func (s *Server) SetPipeline(project int64, iid int, status string) {
 // after the one there was has been deleted.
 func (s *Server) PutPipeline(project int64, iid int, p *Pipeline) {
 	s.edit(project, iid, func(mr *mergeRequest) {
+		s.pipelines = slices.DeleteFunc(s.pipelines, func(of *Pipeline) bool { return p == nil && of == mr.pipeline })
 		mr.pipeline = nil
 		if p != nil {
 			c := *p
-			c.ID = or(c.ID, s.id())
+			c.ID, c.project, c.own = or(c.ID, s.id()), mr.project.ID, c.Status
 			mr.pipeline = &c
+			s.pipelines = append(s.pipelines, &c)
 			s.built(mr)
 		}
 		s.processAutoMerge(mr)
@@ -274,9 +277,10 @@ func (s *Server) PutPipeline(project int64, iid int, p *Pipeline) {
 
 func (s *Server) startPipeline(mr *mergeRequest, status string) {
 	mr.pipeline = &Pipeline{
-		ID: s.id(), SHA: mr.head(), Status: status, Source: "merge_request_event",
+		ID: s.id(), SHA: mr.head(), Status: status, Source: mergeRequestEvent, project: mr.project.ID, own: status,
 		Ref: fmt.Sprintf("refs/merge-requests/%d/head", mr.iid),
 	}
+	s.pipelines = append(s.pipelines, mr.pipeline)
 	s.built(mr)
 }
 

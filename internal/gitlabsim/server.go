@@ -114,6 +114,7 @@ type Server struct {
 	groups     map[string]int64    // by path, in lower case
 	rendered   map[string]rendered // what lists of projects show, as it was made before
 	mrs        []*mergeRequest
+	pipelines  []*Pipeline // oldest first
 	lastID     int64
 	faults     []*fault
 	hook       func(*http.Request, Phase)

@@ -33,6 +33,7 @@ type Rule struct {
 
 	RequireReason bool          // a rejection must say why
 	Forks         bool          // a fork's job may ask with its ID token
+	CommitStatus  bool          // a status on the commit shows where it stands
 	RemindAfter   time.Duration // 0: nobody is reminded
 	ExpireAfter   time.Duration // at most MaxExpire
 }

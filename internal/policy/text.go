@@ -73,6 +73,9 @@ func (r *Rule) Text() string {
 	}
 	line("require_reason", strconv.FormatBool(r.RequireReason))
 	line("forks", strconv.FormatBool(r.Forks))
+	if r.CommitStatus {
+		line("commit_status", "true")
+	}
 	if r.RemindAfter > 0 {
 		line("remind_after", FormatDuration(r.RemindAfter))
 	}

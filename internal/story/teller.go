@@ -295,6 +295,8 @@ func effectText(effect string) string {
 		return "take back the approval of"
 	case "note":
 		return "write a note on"
+	case "status":
+		return "set the status of"
 	case "close":
 		return "close the merge request of"
 	}
@@ -342,6 +344,8 @@ func effected(d gate.EffectData) string {
 		return "took approval and auto-merge back in GitLab"
 	case "note":
 		return "wrote note " + Clean(d.Note) + " under the merge request"
+	case "status":
+		return "set the status of commit " + head + " to " + Clean(string(d.Status))
 	case "merge":
 	default:
 		return ""

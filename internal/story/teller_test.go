@@ -38,6 +38,8 @@ func TestTells(t *testing.T) {
 		{gate.EntryEffect, `{"effect":"approve","head":"0123456789","answer":"moved","error":"409","tries":1}`, `tried to approve commit 01234567, GitLab says moved: "409"`},
 		{gate.EntryEffect, `{"effect":"close","head":"0123456789","answer":"not found","error":"404","tries":1}`, `tried to close the merge request of commit 01234567, GitLab says not found: "404"`},
 		{gate.EntryEffect, `{"effect":"note","head":"0123456789","answer":"given up","error":"403"}`, `gave up to write a note on commit 01234567: "403"`},
+		{gate.EntryEffect, `{"effect":"status","head":"0123456789","answer":"done","status":"success"}`, "set the status of commit 01234567 to success"},
+		{gate.EntryEffect, `{"effect":"status","head":"0123456789","answer":"given up","status":"pending","error":"403"}`, `gave up to set the status of commit 01234567: "403"`},
 		{gate.EntryEffect, `{"effect":"merge","head":"0123456789","answer":"scheduled"}`, "GitLab will merge commit 01234567 by itself when its checks pass"},
 		{gate.EntryEffect, `{"effect":"merge","head":"0123456789","answer":"blocked","why":"conflict"}`, "GitLab did not merge commit 01234567, it says conflict"},
 		{gate.EntryEffect, `{"effect":"merge","head":"0123456789","answer":"computing","why":"checking"}`, "GitLab did not merge commit 01234567 yet, it says checking"},

@@ -38,6 +38,7 @@ type fakeMR struct {
 	late      int  // this many more Gets until the mergeability is known
 	notes     []gate.Note
 	refs      []string
+	statuses  map[gate.CommitID]gate.CommitStatus
 	squashed  *bool
 	protected bool // mrgate may not merge into the target
 	opened    time.Time
@@ -467,6 +468,17 @@ func (f *FakeForge) Note(ctx context.Context, ref gate.Ref, note gate.Note) (str
 	return id, nil
 }
 
+// Status implements gate.Forge.
+func (f *FakeForge) Status(ctx context.Context, ref gate.Ref, s gate.CommitStatus) error {
+	return f.call(ctx, "status", ref, []string{s.Head.Short(), string(s.State)}, func(mr *fakeMR) error {
+		if mr.statuses == nil {
+			mr.statuses = map[gate.CommitID]gate.CommitStatus{}
+		}
+		mr.statuses[s.Head] = s
+		return nil
+	})
+}
+
 // Push implements World.
 func (f *FakeForge) Push(ref gate.Ref) gate.CommitID {
 	f.mu.Lock()
@@ -539,6 +551,12 @@ func (f *FakeForge) Look(ref gate.Ref) Sight {
 	}
 	for _, n := range mr.notes {
 		sight.Notes = append(sight.Notes, n.Body)
+	}
+	for head, s := range mr.statuses {
+		if sight.Statuses == nil {
+			sight.Statuses = map[gate.CommitID]gate.StatusState{}
+		}
+		sight.Statuses[head] = s.State
 	}
 	return sight
 }

@@ -39,7 +39,8 @@ type Sight struct {
 	MergeCommit gate.CommitID
 	Approved    bool // by mrgate
 	AutoMerge   bool
-	Notes       []string // those by mrgate, oldest first
+	Notes       []string                           // those by mrgate, oldest first
+	Statuses    map[gate.CommitID]gate.StatusState // that of mrgate on each commit
 }
 
 // Forge holds a gate.Forge against what the port promises.
@@ -168,6 +169,7 @@ func Forge(t *testing.T, setup func(t *testing.T) (gate.Forge, World)) {
 		for method, err := range map[string]error{
 			"Get": errGet, "Contents": errContents, "Merge": errMerge, "Note": errNote,
 			"Approve": forge.Approve(ctx, ref, head), "Close": forge.Close(ctx, ref, head),
+			"Status": forge.Status(ctx, ref, gate.CommitStatus{Head: "0123456789012345678901234567890123456789", State: gate.StatusPending, Text: "waits"}),
 		} {
 			if !errors.Is(err, gate.ErrNotFound) {
 				t.Errorf("%s: %v", method, err)
@@ -415,6 +417,49 @@ func Forge(t *testing.T, setup func(t *testing.T) (gate.Forge, World)) {
 		many[first] = true
 		if got := lists.read(t, true); len(got) != len(many) {
 			t.Errorf("%d are open, want %d", len(got), len(many))
+		}
+	})
+
+	t.Run("StatusIsASignAndNoGate", func(t *testing.T) {
+		forge, world := setup(t)
+		ref := world.Open(mr)
+		first := world.Look(ref).Head
+		before := get(t, forge, ref)
+		say := func(head gate.CommitID, state gate.StatusState) {
+			t.Helper()
+			s := gate.CommitStatus{Head: head, State: state, Text: "it is " + string(state), URL: before.URL}
+			for _, s.Again = range []bool{false, true} {
+				if err := forge.Status(t.Context(), ref, s); err != nil {
+					t.Errorf("%s, again %v: %v", state, s.Again, err)
+				}
+			}
+			if got := world.Look(ref).Statuses[head]; got != state {
+				t.Errorf("there: %q, want %q", got, state)
+			}
+		}
+		for _, state := range []gate.StatusState{
+			gate.StatusPending, gate.StatusPending, gate.StatusFailed, gate.StatusPending, gate.StatusSuccess, gate.StatusSuccess,
+			gate.StatusCanceled, gate.StatusSuccess, gate.StatusPending,
+		} {
+			say(first, state)
+			s := get(t, forge, ref)
+			if s.Pipeline != nil || s.HadPipeline != before.HadPipeline || s.Merging != before.Merging {
+				t.Errorf("with the status %s it is %+v, was %+v", state, s, before)
+			}
+		}
+		head := world.Push(ref)
+		say(head, gate.StatusPending)
+		say(first, gate.StatusCanceled)
+		if got := world.Look(ref).Statuses[head]; got != gate.StatusPending {
+			t.Errorf("the other commit's: %q", got)
+		}
+		world.SetPipeline(ref, "running")
+		say(head, gate.StatusSuccess)
+		if s := get(t, forge, ref); s.Pipeline == nil || s.Pipeline.Status != "running" {
+			t.Errorf("the pipeline: %+v", s.Pipeline)
+		}
+		if r := merge(t, forge, ref, head, gate.MergeOptions{WhenGreen: true}); r.Status != gate.Scheduled {
+			t.Errorf("got %+v", r)
 		}
 	})
 
