@@ -204,7 +204,7 @@ func (d *doctor) project(p *examined, me gitlab.Account) {
 	bot := clean(me.User.Username)
 	if p.doors.Own < gitlab.Developer {
 		d.fail("gitlab.project", p.Path, fmt.Sprintf("make %s Maintainer there, or at least Developer", bot),
-			"%s is %s; it takes a Developer to approve and close, and who may merge to merge", bot, p.doors.Own)
+			"%s is %s; it takes a Developer to approve, to close and to set a commit status, and who may merge to merge", bot, p.doors.Own)
 		return
 	}
 	var may, not, unsure []string

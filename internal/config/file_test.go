@@ -92,8 +92,9 @@ func TestGoodFilesAreRead(t *testing.T) {
 			OnReject:          policy.OnRejectComment,
 			Merge:             policy.MergeOptions{Squash: &yes, RemoveSourceBranch: &no, WhenPipelineSucceeds: &yes},
 			RequireReason:     true, Forks: true,
-			RemindAfter: 4 * time.Hour,
-			ExpireAfter: 10 * 24 * time.Hour,
+			CommitStatus: true,
+			RemindAfter:  4 * time.Hour,
+			ExpireAfter:  10 * 24 * time.Hour,
 		},
 		{
 			Name:           "rule 2",

@@ -133,7 +133,11 @@ func (s *Server) allRoutes() []route {
 		)},
 		{"POST", "/projects/:id/statuses/:sha", s.postStatus, []param{
 			{name: "state", required: true, values: []string{"pending", "running", "success", "failed", "canceled", "skipped"}},
-			{name: "ref"}, {name: "target_url"}, {name: "description"}, {name: "name"}, {name: "context"},
+			{name: "ref"},
+			{name: "target_url"},
+			{name: "description"},
+			{name: "name"},
+			{name: "context"},
 			{name: "pipeline_id", kind: integer},
 		}},
 		{"GET", notes, s.listNotes, append(slices.Clone(paging),
