@@ -56,7 +56,7 @@ func (f *Forge) trouble(resp *gogitlab.Response, err error) error {
 
 	a := &answerError{status: resp.StatusCode}
 	if er, ok := errors.AsType[*gogitlab.ErrorResponse](err); ok {
-		a.message = f.clean(er.Message)
+		a.message = f.clean(words(er.Message))
 	}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		a.message = "a redirect, which is not followed: gitlab_url has to be the address that GitLab itself uses"
@@ -68,6 +68,16 @@ func (f *Forge) trouble(resp *gogitlab.Response, err error) error {
 		return &gate.RetryAfter{After: f.hold.left(), Err: a}
 	}
 	return a
+}
+
+// words is what GitLab said, of what go-gitlab makes of an answer's body. A page of
+// HTML is not GitLab's API speaking, and nothing for one line.
+func words(message string) string {
+	body, unknown := strings.CutPrefix(message, "failed to parse unknown error format: ")
+	if unknown && strings.HasPrefix(strings.TrimSpace(body), "<") {
+		return "an HTML page, perhaps of a proxy in front of it"
+	}
+	return body
 }
 
 // fail says what was being done, and which of gate's errors it is; nil stays nil.

@@ -189,6 +189,10 @@ func TestErrorsAreFitToBeShown(t *testing.T) {
 		"a page": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte("<html>Please log in</html>"))
 		},
+		"a proxy's page": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(502)
+			_, _ = w.Write([]byte("\n<html><body>Bad gateway</body></html>"))
+		},
 		"nothing": func(w http.ResponseWriter, _ *http.Request) {},
 		"another shape": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`["` + secretToken + `"]`))
@@ -207,6 +211,8 @@ func TestErrorsAreFitToBeShown(t *testing.T) {
 				t.Errorf("%s: %s: %.300q", name, method, err)
 			case strings.Contains(err.Error(), secretToken):
 				t.Errorf("%s: %s shows the token", name, method)
+			case strings.Contains(err.Error(), "unknown error format") || strings.Contains(err.Error(), "<body>"):
+				t.Errorf("%s: %s: not in words: %.300q", name, method, err)
 			case !strings.Contains(err.Error(), "gitlab 1!8"):
 				t.Errorf("%s: %s does not name the merge request: %v", name, method, err)
 			}
