@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"mrgate/internal/gitlab"
 	"mrgate/internal/server"
 	"mrgate/internal/sqlite"
+	"mrgate/internal/story"
 	"mrgate/internal/words"
 )
 
@@ -91,7 +93,8 @@ func (env *Environment) decide(ctx context.Context, cfg *config.Config, named re
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	progress := env.progress(cfg, clean(named.String()))
+	log := slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	parts := gate.Parts{Forge: forge, Store: store, Policy: cfg.Policy, Log: log, Earlier: config.ParsePolicy}
 	if cfg.FeishuAppID != "" && cfg.FeishuAppSecret.Reveal() != "" {
 		if parts.Chat, err = newChat(cfg, log); err != nil {
@@ -99,7 +102,9 @@ func (env *Environment) decide(ctx context.Context, cfg *config.Config, named re
 		}
 	}
 	order := gate.Order{Verdict: verdict(cfg), Reason: cfg.Reason, By: cfg.By, Operator: operator(), Way: "shell"}
+	stop := progress.watch(func() string { return awaited(ctx, store, ref) })
 	outcome, mr, err := gate.New(parts).Decide(ctx, ref, named.request, order)
+	stop()
 	switch {
 	case errors.Is(err, gate.ErrDenied), errors.Is(err, gate.ErrOtherPolicy), errors.Is(err, gate.ErrDryRun), errors.Is(err, gate.ErrNoRule):
 		return usage("decide: %s: %w", named, err)
@@ -107,6 +112,32 @@ func (env *Environment) decide(ctx context.Context, cfg *config.Config, named re
 		return fmt.Errorf("decide: %s: %w", named, err)
 	}
 	return env.decided(cfg, named, order.Verdict, outcome, mr, err)
+}
+
+// What a decision waits for before there is a request, and after all is done.
+const (
+	unread  = "GitLab to say how it stands"
+	unnoted = "GitLab to take mrgate's note"
+)
+
+// awaited says what an operator's decision waits for; "": nobody knows.
+func awaited(ctx context.Context, store gate.Store, ref gate.Ref) string {
+	mr, err := store.Peek(ctx, gate.By{Ref: &ref})
+	if err != nil {
+		return ""
+	}
+	r := mr.Current()
+	text := unread
+	if looks := !mr.LookAt.IsZero(); r != nil && (r.State.Followed() || !looks) {
+		if r.State == gate.Pending {
+			return "" // it is about to be recorded
+		}
+		text = cmp.Or(story.WaitsFor(mr, r), unnoted)
+	}
+	if mr.Tries > 0 {
+		text += "; so far: " + clean(mr.Error)
+	}
+	return text
 }
 
 // openToDecide opens the listener's database; one that is not there is created,
@@ -274,6 +305,26 @@ func (env *Environment) decideServer(ctx context.Context, cfg *config.Config, ar
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
+	id := named.id()
+	stop := env.progress(cfg, clean(named.String())).watch(func() string {
+		limit, done := context.WithTimeout(ctx, 5*time.Second)
+		defer done()
+		var st server.Status
+		if r.call(limit, http.MethodGet, requestPath(id), 0, nil, &st) != nil {
+			return ""
+		}
+		// Of a path the listener has to ask GitLab, each time.
+		id = fmt.Sprintf("%d!%d", st.MergeRequest.ProjectID, st.MergeRequest.IID)
+		switch r := st.Request; {
+		case r == nil:
+			return unread
+		case r.State == gate.Pending:
+			return ""
+		default:
+			return cmp.Or(clean(r.WaitsFor), unnoted)
+		}
+	})
+	defer stop()
 	for {
 		var out server.Decided
 		wait := min(pollFor, cfg.Timeout-time.Since(began))
@@ -298,6 +349,7 @@ func (env *Environment) decideServer(ctx context.Context, cfg *config.Config, ar
 			if r := out.Status.Request; r != nil {
 				d.state, d.blocked = r.State, r.Blocked
 			}
+			stop()
 			return env.report(cfg, d)
 		}
 	}

@@ -95,6 +95,19 @@ const (
 	conditionUnchecked condition = "unchecked" // it cannot be told from here
 )
 
+func (c condition) color() color {
+	switch c {
+	case conditionOK:
+		return greenColor
+	case conditionWarning:
+		return yellowColor
+	case conditionFailure:
+		return redColor
+	case conditionUnchecked:
+	}
+	return greyColor
+}
+
 // longestFinding is how much of what was found, and of its remedy, is printed.
 const longestFinding = 1000
 
@@ -164,7 +177,7 @@ func (d *doctor) find(f finding) {
 	if d.cfg.JSON || d.err != nil {
 		return
 	}
-	line := fmt.Sprintf("%-9s  %s", f.Status, f.Check)
+	line := d.env.painter()(f.Status.color(), fmt.Sprintf("%-9s", f.Status)) + "  " + f.Check
 	if f.About != "" {
 		line += " " + clean(f.About)
 	}

@@ -213,11 +213,20 @@ func (env *Environment) listJSON(list []gate.Listed) error {
 }
 
 func (env *Environment) listTable(list []gate.Listed, now time.Time) error {
+	paint := env.painter()
 	t := &table{
-		out: env.Stdout, width: env.terminalWidth(),
+		out: env.Stdout, width: widthOf(env.Stdout),
 		heads: []string{"REQUEST", "STATE", mergeRequestHead, "TITLE", "TARGET", "COMMIT", "RULE", "APPROVALS", "AWAITED", "AGE"},
 		least: []int{0, 0, 12, 12, 6, 0, 6, 0, 7, 0},
 		right: []bool{true, false, false, false, false, false, false, true, false, true},
+		spare: []int{5, 6, 4}, // COMMIT, RULE, TARGET
+		paint: func(column int, cell string) string {
+			if column != 1 {
+				return cell
+			}
+			state, _, _ := strings.Cut(cell, " ")
+			return paint(colorOf(gate.State(state)), cell)
+		},
 	}
 	for _, l := range list {
 		names := make([]string, 0, len(l.Awaited))

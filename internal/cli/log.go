@@ -118,8 +118,9 @@ func (env *Environment) log(ctx context.Context, cfg *config.Config, args []stri
 	} else {
 		zone := env.zone()
 		t := &table{
-			out: env.Stdout, width: env.terminalWidth(),
-			least: []int{0, 0, 0, 12, 0, 0}, right: []bool{true, false, true, false, false, false},
+			out: env.Stdout, width: widthOf(env.Stdout),
+			least: []int{0, 0, 0, 12, 0, 40}, right: []bool{true, false, true, false, false, false},
+			spare: []int{4, 2}, // KIND, REQUEST
 		}
 		put = func(e gate.Entry) error {
 			if t.heads == nil {

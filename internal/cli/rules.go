@@ -287,10 +287,11 @@ func (page *rulesPage) print(env *Environment) error {
 		return err
 	}
 	t := &table{
-		out: env.Stdout, width: env.terminalWidth(),
+		out: env.Stdout, width: widthOf(env.Stdout),
 		heads: []string{"PLACE", "RULE", "PROJECTS", "TARGET BRANCHES", "REQUIRED", "APPROVERS", "WHEN APPROVED", "WHEN REJECTED", "EXPIRES"},
 		least: []int{0, 6, 12, 8, 0, 12, 8, 8, 0},
 		right: []bool{true, false, false, false, true, false, false, false, false},
+		spare: []int{8, 7, 6}, // EXPIRES, WHEN REJECTED, WHEN APPROVED
 	}
 	for _, r := range page.Rules {
 		t.add(fmt.Sprint(r.Place), clean(r.Name), story.CleanList(r.Projects), story.CleanList(r.TargetBranches), fmt.Sprintf("%d of %d", r.Required, len(r.Approvers)),

@@ -77,7 +77,7 @@ func (env *Environment) show(ctx context.Context, cfg *config.Config, ref string
 	if cfg.JSON {
 		return writeJSON(env.Stdout, s, true)
 	}
-	return printStory(s, env.Stdout, env.zone())
+	return printStory(s, env.Stdout, env.zone(), env.painter())
 }
 
 // ofCommit gives the requests about a commit, the newest first.
@@ -133,7 +133,7 @@ func (r reference) requests(ctx context.Context, archive gate.Archive) (found []
 }
 
 // printStory says it all for people, in their zone.
-func printStory(s *story.Story, out io.Writer, zone *time.Location) error {
+func printStory(s *story.Story, out io.Writer, zone *time.Location, paint func(c color, text string) string) error {
 	var b strings.Builder
 	at := func(t story.Stamp) string { return local(time.Time(t), zone) }
 	section := func(title string) { fmt.Fprintf(&b, "\n%s\n", title) }
@@ -147,7 +147,7 @@ func printStory(s *story.Story, out io.Writer, zone *time.Location) error {
 			field(name, at(t))
 		}
 	}
-	state := string(s.State) + story.DryRun(s.DryRun)
+	state := paint(colorOf(s.State), string(s.State)+story.DryRun(s.DryRun))
 	if s.Cause != "" {
 		state += ": " + story.CauseText(s.Cause)
 	}

@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/term"
 	"golang.org/x/text/width"
 
 	"mrgate/internal/story"
@@ -81,9 +80,12 @@ type table struct {
 	heads []string
 	least []int  // to how few columns each may be cut where the line is too long; 0: not at all
 	right []bool // which are numbers, and stand to the right
+	spare []int  // which are left out where even so it is too long, in this order
+	paint func(column int, cell string) string
 
 	rows    [][]string
 	widths  []int
+	gone    []bool // which are left out
 	printed bool
 }
 
@@ -98,14 +100,20 @@ func (t *table) flush() error {
 	}
 	if !t.printed {
 		t.rows = append([][]string{t.heads}, t.rows...)
-		t.widths, t.printed = make([]int, len(t.heads)), true
+		t.widths, t.gone = make([]int, len(t.heads)), make([]bool, len(t.heads))
 	}
 	for _, row := range t.rows {
 		for i, cell := range row {
-			t.widths[i] = max(t.widths[i], columns(cell))
+			if !t.gone[i] {
+				t.widths[i] = max(t.widths[i], columns(cell))
+			}
 		}
 	}
-	t.shrink()
+	for full := slices.Clone(t.widths); t.shrink() && !t.printed && len(t.spare) > 0; copy(t.widths, full) {
+		full[t.spare[0]], t.gone[t.spare[0]] = 0, true
+		t.spare = t.spare[1:]
+	}
+	t.printed = true
 	var b strings.Builder
 	for _, row := range t.rows {
 		b.WriteString(t.line(row))
@@ -116,61 +124,58 @@ func (t *table) flush() error {
 	return err
 }
 
-// shrink takes from the widest column that bears it, until a line fits.
-func (t *table) shrink() {
+// shrink takes from the widest column that bears it, until a line fits; true: none
+// does.
+func (t *table) shrink() (tooLong bool) {
 	for t.width > 0 {
-		total, widest := 2*(len(t.widths)-1), -1
+		total, widest := -gap, -1
 		for i, w := range t.widths {
-			total += w
+			if t.gone[i] {
+				continue
+			}
+			total += w + gap
 			if t.least[i] > 0 && w > t.least[i] && (widest < 0 || w > t.widths[widest]) {
 				widest = i
 			}
 		}
 		if total <= t.width || widest < 0 {
-			return
+			return total > t.width
 		}
 		t.widths[widest]--
 	}
+	return false
 }
 
+// gap is what is between two columns.
+const gap = 2
+
 func (t *table) line(row []string) string {
-	var b strings.Builder
+	var plain, painted strings.Builder
+	before := 0 // spaces
 	for i, cell := range row {
+		if t.gone[i] {
+			continue
+		}
 		if t.heads[i] == mergeRequestHead && strings.Contains(cell, "!") {
 			cell = fitEnd(cell, t.widths[i]) // the end of a path and the number say more than the start
 		}
 		cell = fit(cell, t.widths[i])
-		space := strings.Repeat(" ", t.widths[i]-columns(cell))
-		switch {
-		case t.right[i]:
-			b.WriteString(space + cell)
-		case i < len(row)-1:
-			b.WriteString(cell + space)
-		default:
-			b.WriteString(cell)
+		after := t.widths[i] - columns(cell)
+		if t.right[i] {
+			before, after = before+after, 0
 		}
-		if i < len(row)-1 {
-			b.WriteString("  ")
+		space := strings.Repeat(" ", before)
+		plain.WriteString(space + cell)
+		if t.paint != nil {
+			cell = t.paint(i, cell)
 		}
+		painted.WriteString(space + cell)
+		before = after + gap
 	}
-	line := strings.TrimRight(b.String(), " ")
-	if t.width > 0 {
-		line = fit(line, t.width)
+	if t.width > 0 && columns(plain.String()) > t.width {
+		return fit(plain.String(), t.width)
 	}
-	return line
-}
-
-// terminalWidth is stdout's; 0: it is no terminal.
-func (env *Environment) terminalWidth() int {
-	f, ok := env.Stdout.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return 0
-	}
-	w, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return w
+	return strings.TrimRight(painted.String(), " ")
 }
 
 // zone is that of the reader: TZ where it names one, else the machine's.

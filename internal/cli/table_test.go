@@ -39,6 +39,25 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestTableLeavesOutWhatIsSpare(t *testing.T) {
+	var out bytes.Buffer
+	table := &table{
+		out: &out, width: 21, heads: []string{"N", "TITLE", "COMMIT", "RULE", "AGE"},
+		least: []int{0, 6, 0, 0, 0}, right: []bool{true, false, false, false, true}, spare: []int{2, 3},
+		paint: func(column int, cell string) string { return fmt.Sprint("<", column, cell, ">") },
+	}
+	for _, row := range [][]string{{"1", "a long title", "12345678", "main", "5d"}, {"22", "another one, longer", "12345678", "main", "15d"}} {
+		table.add(row...)
+		if err := table.flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "<0N>  <1TITLE>    <3RULE>  <4AGE>\n<01>  <1a long…>  <3main>   <45d>\n<022>  <1anoth…>  <3main>  <415d>\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
 func TestTableFarTooNarrow(t *testing.T) {
 	var out bytes.Buffer
 	table := &table{out: &out, width: 7, heads: []string{"A", "B"}, least: []int{0, 4}, right: []bool{false, false}}

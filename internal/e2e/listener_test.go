@@ -19,11 +19,7 @@ import (
 // admin is the listener's address for operators.
 func (l *listener) admin() string {
 	l.t.Helper()
-	m := regexp.MustCompile(`msg=listening for=admin addr=(\S+)`).FindStringSubmatch(l.log.String())
-	if m == nil {
-		l.t.Fatalf("no address for operators in the log:\n%s", l.log)
-	}
-	return "http://" + m[1]
+	return "http://" + l.logs(`msg=listening for=admin addr=(\S+)`)
 }
 
 // request makes a request without a body.

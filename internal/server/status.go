@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mrgate/internal/gate"
+	"mrgate/internal/story"
 )
 
 // Status is what the API tells of a merge request and a request about it. It and
@@ -44,6 +45,7 @@ type Request struct {
 	Required  int           `json:"required"`
 	Approvals int           `json:"approvals"`
 	Awaited   []string      `json:"awaited,omitempty"`
+	WaitsFor  string        `json:"waits_for,omitempty"`
 	OpenedAt  time.Time     `json:"opened_at"`
 	ExpiresAt time.Time     `json:"expires_at"`
 	DecidedAt time.Time     `json:"decided_at,omitzero"`
@@ -91,7 +93,7 @@ func statusOf(mr *gate.MergeRequest, number int64) Status {
 	l := mr.Listed(r)
 	st.Request = &Request{
 		ID: l.Number, State: l.State, DryRun: l.Dry, Cause: l.Cause, Blocked: l.Blocked, Head: l.Head, Target: l.Target,
-		Rule: l.Rule, Required: l.Required, Approvals: l.Approvals, Awaited: l.Awaited,
+		Rule: l.Rule, Required: l.Required, Approvals: l.Approvals, Awaited: l.Awaited, WaitsFor: story.WaitsFor(mr, r),
 		OpenedAt: l.OpenedAt, ExpiresAt: r.ExpiresAt, DecidedAt: l.DecidedAt, EndedAt: l.EndedAt,
 		Decisions: []Decision{},
 	}

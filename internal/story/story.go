@@ -129,7 +129,7 @@ func storyOf(mr *gate.MergeRequest, siblings []int64) *Story {
 		Approvers: []Approver{}, Decisions: []Decision{}, Messages: []Message{}, Timeline: []Event{},
 		Earlier: []int64{}, Later: []int64{}, Troubles: []string{},
 		OpenedAt: Stamp(r.OpenedAt), ExpiresAt: Stamp(r.ExpiresAt), DecidedAt: Stamp(r.DecidedAt), EndedAt: Stamp(r.EndedAt),
-		WaitsFor: waitsFor(mr, r),
+		WaitsFor: WaitsFor(mr, r),
 	}
 	if known := mr.Snapshot; known != nil {
 		s.Project, s.URL, s.Title, s.Author, s.Source = known.Path, known.URL, known.Title, known.Author, known.Source

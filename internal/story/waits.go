@@ -11,8 +11,8 @@ import (
 	"mrgate/internal/words"
 )
 
-// waitsFor says what has to happen next, and who has to do it; "": nothing has to.
-func waitsFor(mr *gate.MergeRequest, r *gate.Request) string {
+// WaitsFor says what has to happen next, and who has to do it; "": nothing has to.
+func WaitsFor(mr *gate.MergeRequest, r *gate.Request) string {
 	switch r.State {
 	case gate.Pending:
 		return waitsForApproval(r)
