@@ -209,6 +209,23 @@ func TestAPITellsWhyThereIsNothingToWaitFor(t *testing.T) {
 	if a := w.api(http.MethodPost, l.url, "/api/v1/requests", apiToken, `{"project": 12345, "path": "other/project", "mr": 1}`); a.Outcome != "no_rule" {
 		t.Errorf("a project that no rule covers: %d %s", a.Status, a.Body)
 	}
+	// Who says another path than it has is told no more of it.
+	w.gitlab.AddProject(gitlabsim.Project{ID: 98, Path: "secret/plans", BotAccess: gitlabsim.Maintainer})
+	hidden := w.gitlab.Open(gitlabsim.MergeRequest{ProjectID: 98, Title: "Buy the competitor"})
+	for path, call := range map[string][2]string{
+		"/api/v1/requests":      {http.MethodPost, fmt.Sprintf(`{"project": 98, "path": %q, "mr": %d}`, projectPath, hidden.IID)},
+		"/api/v1/requests/98!1": {http.MethodGet, ""},
+	} {
+		a := w.api(call[0], l.url, path, apiToken, call[1])
+		if a.Status != http.StatusNotFound && a.Outcome != "no_rule" || strings.Contains(string(a.Body), "secret") || strings.Contains(string(a.Body), "Buy") {
+			t.Errorf("%s: %d %s", path, a.Status, a.Body)
+		}
+	}
+	for _, name := range []string{`{"project": "webhook", "mr": 1}`, `{"project": "..", "mr": 1}`} {
+		if a := w.api(http.MethodPost, l.url, "/api/v1/requests", apiToken, name); a.Status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", name, a.Status, a.Body)
+		}
+	}
 	if a := w.api(http.MethodPost, l.url, "/api/v1/requests", apiToken, askFor(99)); a.Status != http.StatusNotFound {
 		t.Errorf("a merge request that is not there: %d %s", a.Status, a.Body)
 	}
@@ -368,6 +385,9 @@ func TestIDTokenOpensItsOwnProjectAndNothingElse(t *testing.T) {
 			}
 		}
 	}
+	if n := strings.Count(l.log.String(), "an ID token was refused"); n != 1 {
+		t.Errorf("the log tells %d times of refused tokens, which anybody can make up", n)
+	}
 	keys := 0
 	for _, c := range w.gitlab.Calls() {
 		switch {
@@ -451,6 +471,49 @@ func TestForksJobNeedsTheRulesLeave(t *testing.T) {
 			if a.Status != http.StatusOK || a.Outcome != "pending" {
 				t.Errorf("waiting: %d %s", a.Status, a.Body)
 			}
+			// Of a project on the same GitLab anybody may have a job.
+			w.eventually("such a job cannot have GitLab asked for ever", func() bool { return ask(own.IID).Status == http.StatusServiceUnavailable })
+			if n := len(w.gitlab.Calls()); n > 100 {
+				t.Errorf("GitLab was called %d times", n)
+			}
+		}
+	}
+}
+
+// Jobs that wait leave room for those who do not.
+func TestWaitingJobsKeepNobodyOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := w.startIn(w.withAPI())
+	mr := w.begin(l, w.alice, w.carol)
+	token := w.gitlab.IDToken(w.gitlabURL, publicURL, project, nil)
+	path := fmt.Sprintf("/api/v1/requests/%d!%d", project, mr.IID)
+	answers := make(chan int, 150)
+	for range cap(answers) {
+		go func() {
+			resp, err := http.DefaultClient.Do(bearer(t, l.url+path+"?wait=60s", token))
+			if err != nil {
+				answers <- 0
+				return
+			}
+			_ = resp.Body.Close()
+			answers <- resp.StatusCode
+		}()
+	}
+	for range cap(answers) - 100 {
+		if status := <-answers; status != http.StatusServiceUnavailable {
+			t.Errorf("one more that waits: %d", status)
+		}
+	}
+	for _, as := range []string{token, apiToken} {
+		if a := w.api(http.MethodGet, l.url, path, as, ""); a.Status != http.StatusOK {
+			t.Errorf("without waiting: %d %s", a.Status, a.Body)
+		}
+	}
+	w.click(l, w.alice, "approve", "")
+	for range 100 {
+		if status := <-answers; status != http.StatusOK {
+			t.Errorf("who waited: %d", status)
 		}
 	}
 }

@@ -105,6 +105,11 @@ func (mr *MergeRequest) unasked() Standing {
 	return StandingUnknown
 }
 
+// Covers says that some rule holds in the project with this ID and path.
+func (g *Gate) Covers(id int64, path string) bool {
+	return g.rules.Load().Covers(policy.ProjectRef{ID: id, Path: path})
+}
+
 // CoversForks says that some rule lets jobs of forks of the project with this ID
 // and path ask.
 func (g *Gate) CoversForks(id int64, path string) bool {

@@ -36,6 +36,15 @@ type API struct {
 	// Ending ends every wait, so that the process can end; nil: never.
 	Ending <-chan struct{}
 	Log    *slog.Logger
+
+	limits *limits // nil: there are none
+}
+
+// limits are those of the public address.
+type limits struct {
+	waits     waits
+	forkLooks allowance
+	refusals  allowance // those that the log tells of
 }
 
 // Code finds merge requests on the code host.
@@ -76,6 +85,9 @@ func (a *API) Public() map[string]http.Handler {
 	}
 	public := *a
 	public.Operators = nil
+	public.limits = &limits{
+		forkLooks: allowance{most: maxForkLooks, every: time.Minute}, refusals: allowance{most: 1, every: refusedEvery},
+	}
 	return map[string]http.Handler{
 		"POST /api/v1/requests":     public.handle(public.open),
 		"GET /api/v1/requests/{id}": public.handle(public.get),
@@ -98,8 +110,9 @@ func (a *API) Admin() map[string]http.Handler {
 // caller is who asks: the holder of a token, or a job, which is bound to its
 // project.
 type caller struct {
-	name string
-	job  *Job
+	name     string
+	job      *Job
+	operator bool
 }
 
 // handle lets a known caller in, and bounds the wait.
@@ -127,6 +140,14 @@ func (a *API) within(w http.ResponseWriter, r *http.Request, by caller, do func(
 		}
 		wait = min(d, maxWait)
 	}
+	if a.limits != nil && wait > 0 {
+		end, ok := a.limits.waits.begin(by)
+		if !ok {
+			w.Header().Set("Retry-After", strconv.Itoa(int(waitAgain.Seconds())))
+			return refuse(http.StatusServiceUnavailable, "too many wait already; ask again in some seconds")
+		}
+		defer end()
+	}
 	// The server's own limits are for senders that are slow, not for answers
 	// that have to be waited for.
 	control := http.NewResponseController(w)
@@ -150,7 +171,7 @@ func (a *API) within(w http.ResponseWriter, r *http.Request, by caller, do func(
 func (a *API) caller(r *http.Request) (caller, *Problem) {
 	value := bearer(r)
 	if t := match(a.Operators, value); t != nil {
-		return caller{name: t.Name}, nil
+		return caller{name: t.Name, operator: true}, nil
 	}
 	if t := match(a.Tokens, value); t != nil {
 		return caller{name: t.Name}, nil
@@ -160,7 +181,9 @@ func (a *API) caller(r *http.Request) (caller, *Problem) {
 		if err == nil {
 			return caller{name: "job of " + job.Path, job: &job}, nil
 		}
-		a.Log.InfoContext(r.Context(), "an ID token was refused", "err", err)
+		if unsaid, due := a.limits.refusals.take(); due {
+			a.Log.WarnContext(r.Context(), "an ID token was refused", "err", err, "from", r.RemoteAddr, "not_mentioned_before", unsaid)
+		}
 		if errors.Is(err, ErrUnverified) {
 			return caller{}, refuse(http.StatusServiceUnavailable, "the ID token cannot be verified now; try again in a minute")
 		}
@@ -182,7 +205,7 @@ func (a *API) open(ctx context.Context, w http.ResponseWriter, r *http.Request, 
 		return p
 	}
 	id, path := projectOf(body.Project)
-	if body.MR <= 0 || id == 0 && path == "" {
+	if body.MR <= 0 || id == 0 && !strings.Contains(path, "/") {
 		return refuse(http.StatusBadRequest, "project is the project's path or numeric ID, and mr the merge request's number in it")
 	}
 	if path == "" {
@@ -195,9 +218,9 @@ func (a *API) open(ctx context.Context, w http.ResponseWriter, r *http.Request, 
 	hint.Again = body.Again
 	mr, err := a.Gate.Ask(ctx, hint)
 	switch {
-	case errors.Is(err, gate.ErrNoRow):
+	case errors.Is(err, gate.ErrNoRow), err == nil && by.job == nil && !a.maySee(by, mr):
 		writeJSON(w, http.StatusOK, "application/json", Status{
-			MergeRequest: MergeRequest{ProjectID: hint.Ref.Project, IID: hint.Ref.Number, Path: hint.Path},
+			MergeRequest: MergeRequest{ProjectID: hint.Ref.Project, IID: hint.Ref.Number, Path: path},
 			Outcome:      gate.StandingNoRule, Why: gate.WhyNoRule + " covers this project, or it was over before anybody asked",
 		})
 		return nil
@@ -233,6 +256,9 @@ func (a *API) mayOpen(ctx context.Context, by caller, id int64, path string, num
 	case id != 0 && a.Gate.CoversForks(id, path):
 		// A fork's job asks about a merge request of the project that it was
 		// forked from.
+		if _, ok := a.limits.forkLooks.take(); !ok {
+			return gate.Hint{}, refuse(http.StatusServiceUnavailable, "jobs of other projects have asked too often within a minute; try again")
+		}
 		ref := a.Code.Ref(id, number)
 		s, err := a.Code.Get(ctx, ref)
 		if err == nil && a.Gate.OpenToFork(ref, &s, by.job.Project) {
@@ -281,9 +307,13 @@ func (a *API) get(ctx context.Context, w http.ResponseWriter, r *http.Request, b
 	return nil
 }
 
-// maySee says that the caller may see what becomes of the merge request.
+// maySee says that the caller may see what becomes of the merge request. The holder
+// of an API token has said which path the project has: only GitLab knows.
 func (a *API) maySee(by caller, mr *gate.MergeRequest) bool {
-	return by.job == nil || mr.Ref.Project == by.job.Project ||
+	if by.job == nil {
+		return by.operator || mr.Current() != nil || mr.Snapshot == nil || a.Gate.Covers(mr.Ref.Project, mr.Snapshot.Path)
+	}
+	return mr.Ref.Project == by.job.Project ||
 		mr.Snapshot != nil && a.Gate.OpenToFork(mr.Ref, mr.Snapshot, by.job.Project)
 }
 
@@ -307,7 +337,7 @@ func (a *API) target(ctx context.Context, r *http.Request, by caller) (target, *
 		if project, text, ok = strings.Cut(id, "!"); ok {
 			number, err = strconv.ParseInt(text, 10, 64)
 		}
-		if !ok || err != nil || number <= 0 || project == "" {
+		if _, digits := strconv.ParseInt(project, 10, 64); !ok || err != nil || number <= 0 || digits != nil && !strings.Contains(project, "/") {
 			return target{}, refuse(http.StatusBadRequest, "the request is named by its number, or by group/project!7 or the merge request's URL, percent-encoded")
 		}
 	}
