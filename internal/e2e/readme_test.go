@@ -373,4 +373,3 @@ func TestPromisesNameTheirTests(t *testing.T) {
 		}
 	}
 }
-

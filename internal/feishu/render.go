@@ -198,7 +198,7 @@ func wrote(card gate.Card, b budget) []node {
 	if len(texts) == 0 {
 		return nil
 	}
-	return []node{box("grey-50", texts...)}
+	return []node{box(grey, texts...)}
 }
 
 // box sets something on a background.
@@ -212,13 +212,16 @@ func box(color string, inside ...node) node {
 	}
 }
 
-// background is the lightest shade of a tone's colour. Source: "颜色枚举值",
+// grey is the lightest grey that stands out: in the dark, grey-50 is the card's own.
+const grey = "grey-100"
+
+// background is a light shade of a tone's colour. Source: "颜色枚举值",
 // https://open.feishu.cn/document/feishu-cards/enumerations-for-fields-related-to-color.
 func background(t gate.Tone) string {
-	if color := template(t); color != "default" {
+	if color := template(t); color != "default" && t != gate.ToneGrey {
 		return color + "-50"
 	}
-	return "grey-50"
+	return grey
 }
 
 // headerCells is how much of a subtitle is read on a phone: it has one line, and

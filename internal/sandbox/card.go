@@ -161,7 +161,7 @@ type drawnButton struct {
 	Ask      *drawnQuestion
 }
 
-type drawnQuestion struct{ Title, Text string }
+type drawnQuestion struct{ Title, Text, Yes, No string }
 
 type drawnInput struct {
 	Name, Label, Placeholder, Value string

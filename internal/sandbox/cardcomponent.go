@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // parts draws components, one after the other.
@@ -130,7 +131,10 @@ func (a *artist) button(o *cardObject) drawnPart {
 		}
 	}
 	if ask := o.sub("confirm"); ask != nil {
-		b.Ask = &drawnQuestion{Title: ask.plain("title"), Text: ask.plain("text")}
+		b.Ask = &drawnQuestion{Title: ask.plain("title"), Text: ask.plain("text"), Yes: "Confirm", No: "Cancel"}
+		if strings.ContainsFunc(b.Ask.Title, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+			b.Ask.Yes, b.Ask.No = "确定", "取消" // the client's own, in the language of who reads
+		}
 		o.take("confirm", ask)
 	}
 	kind := "button"
