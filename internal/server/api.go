@@ -43,6 +43,7 @@ type API struct {
 // limits are those of the public address.
 type limits struct {
 	waits     waits
+	verifying chan struct{} // a place for each ID token that is looked at
 	forkLooks allowance
 	refusals  allowance // those that the log tells of
 }
@@ -86,6 +87,7 @@ func (a *API) Public() map[string]http.Handler {
 	public := *a
 	public.Operators = nil
 	public.limits = &limits{
+		verifying: make(chan struct{}, maxVerifying),
 		forkLooks: allowance{most: maxForkLooks, every: time.Minute}, refusals: allowance{most: 1, every: refusedEvery},
 	}
 	return map[string]http.Handler{
@@ -177,7 +179,7 @@ func (a *API) caller(r *http.Request) (caller, *Problem) {
 		return caller{name: t.Name}, nil
 	}
 	if a.Job != nil && strings.Count(value, ".") == 2 { // the form of a JWT
-		job, err := a.Job(r.Context(), value)
+		job, err := a.verify(r.Context(), value)
 		if err == nil {
 			return caller{name: "job of " + job.Path, job: &job}, nil
 		}
@@ -189,6 +191,17 @@ func (a *API) caller(r *http.Request) (caller, *Problem) {
 		}
 	}
 	return caller{}, refuse(http.StatusUnauthorized, "show an API token or a job's ID token that this listener accepts, as a bearer token")
+}
+
+// verify says whose the ID token is, as Job does.
+func (a *API) verify(ctx context.Context, token string) (Job, error) {
+	select {
+	case a.limits.verifying <- struct{}{}:
+		defer func() { <-a.limits.verifying }()
+		return a.Job(ctx, token)
+	default:
+		return Job{}, fmt.Errorf("%w: %d others are being verified", ErrUnverified, maxVerifying)
+	}
 }
 
 // Ask is the body that opens a request.

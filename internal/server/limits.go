@@ -14,6 +14,11 @@ const (
 	// waitAgain is when somebody who found no place may ask again.
 	waitAgain = 5 * time.Second
 
+	// maxVerifying is how many ID tokens are looked at at a time. It takes no
+	// millisecond, unless the code host's keys have to be had and it does not answer:
+	// then whoever makes tokens up would hold all connections.
+	maxVerifying = 200
+
 	// maxForkLooks is how many merge requests a minute are read for jobs of other
 	// projects, of which only GitLab can say whether they are forks. On a GitLab for
 	// everybody anybody has a job, and the token's own limit is for all that mrgate

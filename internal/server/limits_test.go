@@ -1,6 +1,11 @@
 package server
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,5 +61,39 @@ func TestAllowance(t *testing.T) {
 		ask(2, true)
 		ask(0, true)
 		ask(0, false)
+	})
+}
+
+// While the code host does not tell its keys, made-up tokens do not pile up.
+func TestFewTokensAreVerifiedAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &API{Log: slog.New(slog.DiscardHandler), Job: func(context.Context, string) (Job, error) {
+			time.Sleep(10 * time.Second)
+			return Job{}, errors.New("signed by nobody")
+		}}
+		handler := api.Public()["GET /api/v1/requests/{id}"]
+		began, statuses, slowest := time.Now(), map[int]int{}, map[int]time.Duration{}
+		type result struct {
+			status int
+			after  time.Duration
+		}
+		results := make(chan result)
+		const n = maxVerifying + 10
+		for range n {
+			go func() {
+				w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/requests/1", http.NoBody)
+				r.Header.Set("Authorization", "Bearer a.b.c")
+				handler.ServeHTTP(w, r)
+				results <- result{w.Code, time.Since(began)}
+			}()
+		}
+		for range n {
+			r := <-results
+			statuses[r.status]++
+			slowest[r.status] = max(slowest[r.status], r.after)
+		}
+		if statuses[http.StatusUnauthorized] != maxVerifying || statuses[http.StatusServiceUnavailable] != 10 || slowest[http.StatusServiceUnavailable] > 0 {
+			t.Errorf("answered %v, the slowest of each after %v", statuses, slowest)
+		}
 	})
 }
