@@ -53,10 +53,9 @@ the environment or from a config file.`,
 		if record != "" {
 			record = env.path(record)
 		}
-		width := widthOf(env.Stdout)
 		opts := sandbox.Options{
 			Binary: binary, Locale: locale, Record: record, Zone: env.variable("TZ"), OpenLog: openSandboxLog,
-			Colour: width > 0 && env.variable("NO_COLOR") == "", Width: width,
+			Colour: env.colored(), Width: widthOf(env.Stdout),
 		}
 		if env.sandbox != nil {
 			env.sandbox(&opts)

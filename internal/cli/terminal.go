@@ -3,8 +3,6 @@ package cli
 import (
 	"io"
 	"os"
-	"slices"
-	"strings"
 
 	"golang.org/x/term"
 
@@ -36,7 +34,7 @@ func widthOf(out io.Writer) int {
 // commands says that out is a terminal that obeys commands, such as to wipe a line.
 func (env *Environment) commands(out io.Writer) bool {
 	_, ok := terminalOf(out)
-	return ok && !slices.Contains(env.Environ, "TERM=dumb")
+	return ok && env.variable("TERM") != "dumb"
 }
 
 // color is one of a terminal's sixteen, as its command says it
@@ -54,14 +52,15 @@ const (
 	blueColor   color = "94"
 )
 
-// painter gives what puts text on stdout in a color. That does nothing where stdout
-// is no terminal, or the reader wants none: https://no-color.org.
+// colored says that stdout is a terminal, and the reader wants colors there:
+// https://no-color.org.
+func (env *Environment) colored() bool {
+	return env.variable("NO_COLOR") == "" && env.commands(env.Stdout)
+}
+
+// painter gives what puts text on stdout in a color, where that is wanted.
 func (env *Environment) painter() func(c color, text string) string {
-	none := slices.ContainsFunc(env.Environ, func(e string) bool {
-		value, ok := strings.CutPrefix(e, "NO_COLOR=")
-		return ok && value != ""
-	})
-	painted := !none && env.commands(env.Stdout)
+	painted := env.colored()
 	return func(c color, text string) string {
 		if !painted || c == plainColor || text == "" {
 			return text

@@ -73,6 +73,10 @@ func TestWhoNobodyCanTellInGitLabIsToldWhatToAdd(t *testing.T) {
 	mr := w.begin(l, w.alice, w.carol)
 	says(t, w.click(l, w.alice, "approve", "").Toast, "error", "Cannot tell who you are in GitLab; ask an administrator to add your username to users")
 
+	if r := w.run(nil, "show", "1", "--db", w.db); !strings.Contains(r.stdout, "trouble       nobody can tell who Alice is in GitLab") {
+		t.Errorf("show does not foretell it:\n%s", r.stdout)
+	}
+
 	// user_email tells it too, read backwards.
 	w.setPolicy(strings.Replace(strings.Replace(policyText, bothApprove, maintainers, 1), "locale:", "user_email: \"{username}@example.com\"\nlocale:", 1))
 	l.hup()
