@@ -54,19 +54,19 @@ func serveBare(file string) error {
 	return server.Serve(l)
 }
 
-// bare measures the same clicks on a bare handler in a process of its own.
-func (w *world) bare(ctx context.Context, list []press, rate int) (took []time.Duration, err error) {
+// bare sends clicks to a bare handler in a process of its own.
+func (w *world) bare(ctx context.Context, s sending) (sent, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return sent{}, err
 	}
 	cmd := exec.CommandContext(ctx, self, bareCommand, filepath.Join(w.dir, "bare")) //nolint:gosec // itself
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return sent{}, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return sent{}, err
 	}
 	defer func() {
 		_ = cmd.Process.Kill()
@@ -74,7 +74,8 @@ func (w *world) bare(ctx context.Context, list []press, rate int) (took []time.D
 	}()
 	address, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return nil, fmt.Errorf("start the bare handler: %w", err)
+		return sent{}, fmt.Errorf("start the bare handler: %w", err)
 	}
-	return send(ctx, strings.TrimSpace(address), list, rate)
+	s.URL = strings.TrimSpace(address)
+	return s.send(ctx)
 }

@@ -1,34 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"mrgate/internal/feishusim"
 )
 
-// press is a click on its way: what Feishu posts, ready to be sent.
-type press struct {
-	header  http.Header
-	body    []byte
-	project int64
-	iid     int
-}
-
 // presses has Alice press Approve on each card, and catches what Feishu posts.
 func (w *world) presses(ctx context.Context, cards []feishusim.Message) ([]press, error) {
 	var caught press
 	sink, stop, err := serve(ctx, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		caught.header = r.Header.Clone()
-		caught.body, _ = io.ReadAll(r.Body) // cut off, it is refused later
+		caught.Header = r.Header.Clone()
+		caught.Body, _ = io.ReadAll(r.Body) // cut off, it is refused later
 	}))
 	if err != nil {
 		return nil, err
@@ -39,10 +28,10 @@ func (w *world) presses(ctx context.Context, cards []feishusim.Message) ([]press
 		caught = press{}
 		// The sink answers nothing, which is no good answer: that it fails is expected.
 		_, _ = w.feishu.Click(ctx, sink, card.ID, w.alice.OpenID, feishusim.ClickOptions{Button: "approve"})
-		if len(caught.body) == 0 {
+		if len(caught.Body) == 0 {
 			return nil, fmt.Errorf("nobody can click on %s", card.ID)
 		}
-		caught.project, caught.iid, err = mergeRequestOf(card)
+		caught.Project, caught.IID, err = mergeRequestOf(card)
 		if err != nil {
 			return nil, err
 		}
@@ -62,60 +51,6 @@ func mergeRequestOf(card feishusim.Message) (project int64, iid int, err error) 
 	return 1000 + int64(n), iid, nil
 }
 
-// send sends the presses, so many a second, whether or not those before were
-// answered, and gives how long each took since it was due: a sender that waits
-// for a slow answer would leave out those who would have waited behind it.
-func send(ctx context.Context, url string, list []press, rate int) ([]time.Duration, error) {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 500}, Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
-	took, errs := make([]time.Duration, len(list)), make([]error, len(list))
-	var all sync.WaitGroup
-	began := time.Now()
-	for i, p := range list {
-		due := began.Add(time.Duration(i) * time.Second / time.Duration(rate))
-		select {
-		case <-time.After(time.Until(due)):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		all.Go(func() {
-			errs[i] = p.send(ctx, client, url)
-			took[i] = time.Since(due)
-		})
-	}
-	all.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return took, nil
-}
-
-func (p *press) send(ctx context.Context, client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(p.body))
-	if err != nil {
-		return err
-	}
-	req.Header = p.header
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("click: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fmt.Errorf("click: %w", err)
-	}
-	var answer struct {
-		Toast struct{ Type, Content string }
-	}
-	if err := json.Unmarshal(body, &answer); err != nil || resp.StatusCode != http.StatusOK || answer.Toast.Type != "success" {
-		return fmt.Errorf("a click was answered %d %.300s", resp.StatusCode, body)
-	}
-	return nil
-}
-
 // quantile is how long the fastest share of them took at most.
 func quantile(took []time.Duration, share float64) time.Duration {
 	if len(took) == 0 {
@@ -123,6 +58,18 @@ func quantile(took []time.Duration, share float64) time.Duration {
 	}
 	sorted := slices.Sorted(slices.Values(took))
 	return sorted[min(int(share*float64(len(sorted))), len(sorted)-1)]
+}
+
+// callback is where the listener takes clicks.
+func (w *world) callback() string { return w.listener.url + "/feishu/callback" }
+
+// clickOn sends one click, and gives how long it took.
+func (w *world) clickOn(ctx context.Context, p press) (time.Duration, error) {
+	result, err := sending{URL: w.callback(), Clients: 1, List: []press{p}}.here(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return result.Took[0], nil
 }
 
 func answered(took []time.Duration) string {
@@ -137,13 +84,13 @@ func (w *world) calmClicks(ctx context.Context, o options, s *sheet) error {
 	}
 	var took, called []time.Duration
 	for _, p := range list {
-		first := w.calls.await(p.project, p.iid)
+		first := w.calls.await(p.Project, p.IID)
 		began := time.Now()
-		one, err := send(ctx, w.listener.url+"/feishu/callback", []press{p}, 1)
+		one, err := w.clickOn(ctx, p)
 		if err != nil {
 			return err
 		}
-		took = append(took, one...)
+		took = append(took, one)
 		err = until(ctx, time.Minute, "GitLab hears of a click", func() bool { _, _, ok := w.calls.come(first); return ok })
 		if err != nil {
 			return err
@@ -165,7 +112,7 @@ func (w *world) fullRate(ctx context.Context, o options, s *sheet) error {
 	if err != nil {
 		return err
 	}
-	bare, err := w.bare(ctx, list, o.rate)
+	bare, err := w.bare(ctx, sending{Rate: o.rate, List: list})
 	if err != nil {
 		return err
 	}
@@ -173,20 +120,20 @@ func (w *world) fullRate(ctx context.Context, o options, s *sheet) error {
 	if err != nil {
 		return err
 	}
-	took, err := send(ctx, w.listener.url+"/feishu/callback", list, o.rate)
+	result, err := sending{URL: w.callback(), Rate: o.rate, List: list}.send(ctx)
 	if err != nil {
 		return err
 	}
-	p99, beside := quantile(took, 0.99), quantile(bare, 0.99)
-	s.add(fmt.Sprintf("click → answer, %d a second, %d of them", o.rate, len(list)), answered(took), held(p99 <= budgetAnswer, "p99 "+ms(budgetAnswer)),
-		fmt.Sprintf("bare handler: %s; p99 is %.1f times that", answered(bare), float64(p99)/float64(beside)))
+	p99, beside := quantile(result.Took, 0.99), quantile(bare.Took, 0.99)
+	s.add(fmt.Sprintf("click → answer, %d a second, %d of them", o.rate, len(list)), answered(result.Took), held(p99 <= budgetAnswer, "p99 "+ms(budgetAnswer)),
+		fmt.Sprintf("bare handler: %s; p99 is %.1f times that", answered(bare.Took), float64(p99)/float64(beside)))
 	began := time.Now()
 	if err := w.quiet(ctx); err != nil {
 		return err
 	}
 	merged := 0
 	for _, p := range list {
-		if w.gitlab.MR(p.project, p.iid).State == "merged" {
+		if w.gitlab.MR(p.Project, p.IID).State == "merged" {
 			merged++
 		}
 	}

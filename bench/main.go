@@ -91,6 +91,9 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == bareCommand {
 		exit(serveBare(os.Args[2]))
 	}
+	if len(os.Args) == 2 && os.Args[1] == senderCommand {
+		exit(serveSending())
+	}
 	var o options
 	flag.IntVar(&o.mergeRequests, "merge-requests", 10_000, "open merge requests")
 	flag.IntVar(&o.clicks, "clicks", 2_000, "clicks at full rate, each on another merge request")

@@ -37,9 +37,9 @@ func (w *world) nightDown(ctx context.Context, o options, s *sheet) error {
 	var called []time.Duration
 	var most int64
 	for _, p := range list {
-		first := w.calls.await(p.project, p.iid)
+		first := w.calls.await(p.Project, p.IID)
 		at := time.Now()
-		if _, err := send(ctx, w.listener.url+"/feishu/callback", []press{p}, 1); err != nil {
+		if _, err := w.clickOn(ctx, p); err != nil {
 			return err
 		}
 		if err := until(ctx, time.Minute, "GitLab hears of a click", func() bool { _, _, ok := w.calls.come(first); return ok }); err != nil {
