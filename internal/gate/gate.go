@@ -47,6 +47,7 @@ type Gate struct {
 	nudged chan struct{} // one slot: something is due
 	atWork sync.Map      // row → *work, to hurry those that only write messages
 	merges projectLocks
+	rush   rush
 
 	unwritten sync.Once // to say that notes are not written
 

@@ -41,8 +41,14 @@ func (g *Gate) Run(ctx context.Context) error {
 		free <- struct{}{}
 	}
 	var asked time.Time // the store, what is due
+	resting := 0        // workers that are free, and kept back by a rush
 	for ctx.Err() == nil {
-		n := g.take(free)
+		n := g.take(free) + resting
+		resting = 0
+		if g.rush.on() {
+			resting = min(n, max(0, g.workers-rushWorkers))
+			n -= resting
+		}
 		mrs, err := g.claim(ctx, n)
 		if err != nil && ctx.Err() == nil {
 			g.log.Error("cannot take work from the database", "err", err)
@@ -64,6 +70,9 @@ func (g *Gate) Run(ctx context.Context) error {
 			if wait = g.next(ctx, len(free) == cap(free), remind); full {
 				wait = pollEvery // what is due has to wait for a worker
 			}
+		}
+		if resting > 0 {
+			wait = min(wait, rushWithin)
 		}
 		if !full || n == 0 {
 			g.idle(ctx, free, n == 0, wait)
