@@ -207,6 +207,9 @@ func TestReadmesCommandsDoWhatTheySay(t *testing.T) {
 				if strings.Contains(errs.String(), "warning") {
 					t.Errorf("%s: %s warns:\n%s", page, line, &errs)
 				}
+				if strings.Contains(line, "--check") && !strings.Contains(readme, "`"+strings.TrimSpace(out.String())+"`") {
+					t.Errorf("%s prints %q, and %s shows something else", line, &out, page)
+				}
 				if line == "mrgate doctor" && r.ran["doctor"] == 0 {
 					if got, want := r.asInTheExample(out.String()), r.asInTheExample(doctor); got != want {
 						t.Errorf("mrgate doctor prints\n%s\nthe README shows\n%s", got, want)

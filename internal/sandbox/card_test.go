@@ -304,3 +304,20 @@ func TestMarkdownOfCards(t *testing.T) {
 		}
 	}
 }
+
+func TestCardSheetShowsEachCardTwice(t *testing.T) {
+	var cards []SheetCard
+	for name, raw := range goldenCards(t) {
+		cards = append(cards, SheetCard{Name: name, JSON: raw})
+	}
+	var b strings.Builder
+	if err := CardSheet(&b, cards); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "<article "); n != 2*len(cards) || strings.Contains(b.String(), "ZgotmplZ") {
+		t.Errorf("%d drawings of %d cards", n, len(cards))
+	}
+	if err := CardSheet(&b, []SheetCard{{Name: "none", JSON: []byte("[")}}); err == nil || !strings.Contains(err.Error(), "none") {
+		t.Errorf("of what is no card: %v", err)
+	}
+}
