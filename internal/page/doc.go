@@ -22,7 +22,8 @@
 //	header.top, nav, form.search, main, footer.foot    drawn by the frame
 //	.panes > section.pane > .pane-head + .pane-body    side by side, or below each other
 //	.badge[data-tone]    a state: word and colour; tone is wait, go, stop, done or gone
-//	table.list           rows that become cards on a phone, where td[data-label] names the cell
+//	table.list           rows that become cards on a phone, where td[data-label] names the cell;
+//	                     .rows: of merge request, .state-cell, text, text and .number
 //	dl.facts             names and values
 //	ol.story             what happened, step by step: li[data-tone] > .when + .what, .minor
 //	code, pre.code       commits, bodies; a pre takes tabindex="0", as it may scroll

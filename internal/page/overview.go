@@ -13,7 +13,7 @@ const (
 	// recent is how many of those that are over the first page shows.
 	recent = 15
 	// aroundFor is how long it shows a merge around the gate.
-	aroundFor = 30 * 24 * time.Hour
+	aroundFor = 7 * 24 * time.Hour
 	// aroundMost is how many of these it shows.
 	aroundMost = 5
 )
