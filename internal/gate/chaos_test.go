@@ -40,6 +40,7 @@ type chaos struct {
 
 func (c *chaos) run() {
 	c.approved = map[string]bool{}
+	c.policy.Rules[0].CommitStatus = true
 	if c.rand.IntN(3) == 0 {
 		c.policy.Rules[0].Required = 2
 	}
@@ -84,7 +85,7 @@ func (c *chaos) tell(format string, args ...any) {
 func (c *chaos) step() {
 	g := c.gates[c.rand.IntN(len(c.gates))]
 	sometimes := func() func(string) error {
-		of := []string{"get", "contents", "approve", "merge", "close", "retract", "note", "send", "update", "resolve"}
+		of := []string{"get", "contents", "approve", "merge", "close", "retract", "note", "status", "send", "update", "resolve"}
 		what, every := of[c.rand.IntN(len(of))], 1+c.rand.Int64N(3)
 		how := []error{
 			errors.New("chaos"), errors.New("more chaos"), &gate.RetryAfter{After: 2 * time.Second, Err: errors.New("429")},
@@ -235,6 +236,16 @@ func (c *chaos) check() {
 	}
 	if !r.State.Open() && s.Approved && s.State == gate.ForgeOpen {
 		c.Errorf("the request is %s, and the forge still has mrgate's approval", r.State)
+	}
+	// No commit's status promises what is not so.
+	want := map[gate.State]gate.StatusState{
+		gate.Pending: gate.StatusPending, gate.BlockedNow: gate.StatusPending, gate.MergedHere: gate.StatusSuccess, gate.ClosedHere: gate.StatusFailed,
+		gate.Superseded: gate.StatusCanceled, gate.Withdrawn: gate.StatusCanceled, gate.Expired: gate.StatusCanceled,
+	}[r.State]
+	for head, status := range s.Statuses {
+		if head == r.Head && status != want || head != r.Head && (status == gate.StatusPending || status == gate.StatusSuccess) {
+			c.Errorf("the status of %s is %s, while the request for %s is %s", head.Short(), status, r.Head.Short(), r.State)
+		}
 	}
 	// No card offers what cannot be done.
 	for _, who := range []gate.Person{c.alice, c.carol} {
