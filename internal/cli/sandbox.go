@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 
@@ -15,14 +16,19 @@ import (
 
 func newSandboxCmd(env *Environment) *cobra.Command {
 	var (
-		script         bool
-		record, locale string
+		script                 bool
+		listen, record, locale string
 	)
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "Play the whole loop on this machine, GitLab and Feishu simulated",
 		Long: `Play the whole loop on this machine: the real listener, as a process of its own,
 between a GitLab and a Feishu that are simulated, on a temporary database.
+
+It prints the address of a web page, where you do what the people would do: open
+merge requests and push to them, press the buttons on the cards of Alice and Carol,
+take GitLab down, kill the listener and start it again; and see each request with its
+answer. Ctrl-C ends it.
 
 With --script it tells a story in the terminal and ends: merge requests are opened,
 approved, rejected, pushed to and in conflict, somebody clicks who may not, and the
@@ -32,10 +38,12 @@ sentence that says what was not.
 
 Nothing of it leaves this machine, and nothing of it stays. It takes no setting from
 the environment or from a config file.`,
-		Example: `  mrgate sandbox --script
+		Example: `  mrgate sandbox
+  mrgate sandbox --script
   mrgate sandbox --script --locale zh --record bodies`,
 		Args: cobra.NoArgs,
 	}
+	cmd.Flags().StringVar(&listen, "listen", "", "the `address` of the page, on this machine only; default: "+sandbox.DefaultAddress+", or any free port if that is taken")
 	cmd.Flags().BoolVar(&script, "script", false, "tell the story in the terminal, check it, and end")
 	cmd.Flags().StringVar(&record, "record", "", "write the bodies of all requests and answers into this `directory`, without secrets")
 	cmd.Flags().StringVar(&locale, "locale", "en", "the `language` of the cards: en or zh")
@@ -43,8 +51,8 @@ the environment or from a config file.`,
 		if locale != "en" && locale != "zh" {
 			return usage("sandbox: --locale %q is no language of the cards; write en or zh", locale)
 		}
-		if !script {
-			return usage("sandbox: write mrgate sandbox --script")
+		if script && listen != "" {
+			return usage("sandbox: --script has no page, and --listen no effect; leave one of them out")
 		}
 		binary, err := os.Executable()
 		if err != nil {
@@ -60,7 +68,14 @@ the environment or from a config file.`,
 		if env.sandbox != nil {
 			env.sandbox(&opts)
 		}
-		return sandbox.Script(cmd.Context(), opts, env.Stdout)
+		if script {
+			return sandbox.Script(cmd.Context(), opts, env.Stdout)
+		}
+		err = sandbox.Serve(cmd.Context(), opts, listen, env.Stdout)
+		if errors.Is(err, sandbox.ErrAddress) {
+			return usage("sandbox: --listen: %w", err)
+		}
+		return err
 	}
 	return cmd
 }

@@ -44,7 +44,8 @@ type ClickOptions struct {
 	Button string            // its name; or else its text; or else the "action" in its value
 	Form   map[string]string // what is typed, by the inputs' names; the others keep their default
 	Style  Style
-	Parts  int // over the long connection: in so many frames
+	Parts  int    // over the long connection: in so many frames
+	Seen   string // the version of the card on the person's screen, of those that were shown; default: the newest
 
 	Anyone bool   // press although the card is not shown to this user, as a forger could
 	Plain  bool   // not encrypted, though signed, although the app has an encrypt key
@@ -136,14 +137,21 @@ func (s *Server) press(messageID, openID string, c ClickOptions) (*message, Butt
 	case s.opts.Now().Sub(m.CreatedAt) > cardLife:
 		return nil, Button{}, nil, ErrExpired
 	}
-	b, err := findButton(m.Card, c.Button)
+	card := m.Card
+	if c.Seen != "" {
+		if !slices.ContainsFunc(m.History, func(h Showing) bool { return h.Card == c.Seen }) {
+			return nil, Button{}, nil, ErrNoButton
+		}
+		card = c.Seen
+	}
+	b, err := findButton(card, c.Button)
 	if err != nil {
 		return nil, b, nil, err
 	}
 	if b.Disabled {
 		return nil, b, nil, ErrDisabled
 	}
-	form, err := fillForm(m.Card, b, c.Form)
+	form, err := fillForm(card, b, c.Form)
 	if err != nil {
 		return nil, b, nil, err
 	}

@@ -56,6 +56,7 @@ type journal struct {
 	log   Log            // nil: not opened yet
 	last  int64          // the newest entry of the log taken over
 	deeds int
+	news  news
 
 	end  context.CancelFunc
 	done chan struct{}
@@ -84,12 +85,38 @@ func newJournal(w *world) (*journal, error) {
 	return j, nil
 }
 
+// news tells everybody who waits for it that something has changed.
+type news struct {
+	mu      sync.Mutex
+	changed chan struct{}
+}
+
+// next is closed at the next change.
+func (n *news) next() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.changed == nil {
+		n.changed = make(chan struct{})
+	}
+	return n.changed
+}
+
+func (n *news) tell() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.changed != nil {
+		close(n.changed)
+	}
+	n.changed = make(chan struct{})
+}
+
 // follow takes over what happens, soon after each call, and else four times a
 // second.
 func (j *journal) follow(ctx context.Context) {
 	defer close(j.done)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+	alive := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -104,6 +131,10 @@ func (j *journal) follow(ctx context.Context) {
 			}
 		}
 		j.pull(ctx)
+		if now := j.world.listener.alive(); now != alive {
+			alive = now
+			j.news.tell()
+		}
 	}
 }
 
@@ -140,8 +171,12 @@ func (j *journal) pull(ctx context.Context) {
 	}
 	j.hooks = len(deliveries)
 	steps = append(steps, j.entries(ctx)...)
+	news := false
 	for _, s := range steps {
-		j.put(s)
+		news = j.put(s) || news
+	}
+	if news {
+		j.news.tell()
 	}
 }
 
@@ -179,10 +214,14 @@ func (j *journal) entries(ctx context.Context) []step {
 	return steps
 }
 
-// put adds a step, or brings it up to date.
-func (j *journal) put(s step) {
+// put adds a step, or brings it up to date, and says whether that changed
+// anything.
+func (j *journal) put(s step) bool {
 	s.What, s.Request, s.Answer = j.world.redact(s.What), j.world.redact(s.Request), j.world.redact(s.Answer)
 	if i, known := j.at[s.ID]; known {
+		if j.steps[i] == s {
+			return false
+		}
 		j.steps[i] = s
 	} else {
 		j.at[s.ID] = len(j.steps)
@@ -191,6 +230,7 @@ func (j *journal) put(s step) {
 	if s.Kind == call && s.Result != "" {
 		j.record.write(s)
 	}
+	return true
 }
 
 // all gives every step so far, the oldest first.
@@ -219,6 +259,7 @@ func (j *journal) did(k kind, who, what string) {
 	defer j.mu.Unlock()
 	j.deeds++
 	j.put(step{ID: fmt.Sprintf("deed-%d", j.deeds), At: time.Now(), Kind: k, From: who, What: what, Result: "done"})
+	j.news.tell()
 }
 
 // clicked writes down a click and its answer.
@@ -241,6 +282,7 @@ func (j *journal) clicked(at time.Time, who person, a feishusim.Answer, err erro
 	j.deeds++
 	s.ID = fmt.Sprintf("click-%d", j.deeds)
 	j.put(s)
+	j.news.tell()
 }
 
 func webhookStep(n int, d gitlabsim.Delivery) step {

@@ -101,7 +101,14 @@ func (l *listener) kill() {
 	<-l.ended
 }
 
-// runs says whether the listener does; l.mu is held.
+// alive says whether the listener runs.
+func (l *listener) alive() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.runs()
+}
+
+// runs is alive for who holds mu.
 func (l *listener) runs() bool {
 	if l.ended == nil {
 		return false

@@ -18,10 +18,10 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -45,6 +45,8 @@ type Options struct {
 
 	// OpenLog opens the audit log in a database, to read it.
 	OpenLog func(ctx context.Context, database string) (Log, error)
+
+	page string // the address of the page, where the cards' links lead; "": there is none
 
 	Colour bool // of a terminal
 	Width  int  // of a terminal; 0: lines are as long as they are
@@ -132,7 +134,7 @@ func (w *world) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.gitlab.SetURL(gitlabURL)
+	w.gitlab.SetURL(cmp.Or(w.opts.page, gitlabURL))
 	w.people()
 	w.gitlab.AddProject(gitlabsim.Project{ID: project, Path: projectPath, BotAccess: gitlabsim.Maintainer, Members: map[string]int{
 		"alice": gitlabsim.Maintainer, "carol": gitlabsim.Maintainer, "bob": gitlabsim.Developer, "dave": gitlabsim.Developer,
@@ -142,18 +144,18 @@ func (w *world) build(ctx context.Context) error {
 	if err := os.WriteFile(w.config(), []byte(config), 0o600); err != nil {
 		return err
 	}
-	if w.journal, err = newJournal(w); err != nil {
-		return err
-	}
-	if w.opts.Break != nil {
-		w.opts.Break(w.gitlab, w.feishu)
-	}
 	w.listener = &listener{
 		binary: w.opts.Binary, dir: w.dir, config: w.config(), zone: w.opts.Zone,
 		listens: func(url string) { // a listener that was started again has another port
 			w.gitlab.OnWebhook("", "")
 			w.gitlab.OnWebhook(url+"/gitlab/webhook", hook)
 		},
+	}
+	if w.journal, err = newJournal(w); err != nil {
+		return err
+	}
+	if w.opts.Break != nil {
+		w.opts.Break(w.gitlab, w.feishu)
 	}
 	return w.listener.start(ctx)
 }
@@ -274,32 +276,17 @@ func (w *world) Close() {
 	})
 }
 
-// press has somebody press a button on a message, with what they typed. value is
-// what the button carried on the screen they looked at; nil: it is up to date.
-func (w *world) press(ctx context.Context, who person, message, button, reason string, value map[string]any) (feishusim.Answer, error) {
-	c := feishusim.ClickOptions{Button: button}
-	if reason != "" {
-		c.Form = map[string]string{"reason": reason}
-	}
-	if value != nil {
-		c.Mutate = func(body map[string]any) {
-			if event, ok := body["event"].(map[string]any); ok {
-				if action, ok := event["action"].(map[string]any); ok {
-					action["value"] = value
-				}
-			}
-		}
-	}
+// press has somebody press a button on a message, with what they typed. seen is
+// the card on their screen, if that is not the newest; "": it is.
+func (w *world) press(ctx context.Context, who person, message, button string, form map[string]string, seen string) (feishusim.Answer, error) {
 	at := time.Now()
-	answer, err := w.feishu.Click(ctx, w.listener.url()+"/feishu/callback", message, who.ID, c)
+	answer, err := w.feishu.Click(ctx, w.listener.url()+"/feishu/callback", message, who.ID, feishusim.ClickOptions{
+		Button: button, Form: form, Seen: seen,
+	})
 	if answer.Sent != "" {
 		w.journal.clicked(at, who, answer, err)
 	}
-	var client *feishusim.ClientError
-	if err != nil && !errors.As(err, &client) {
-		return answer, err
-	}
-	return answer, nil
+	return answer, err
 }
 
 // verify runs mrgate log --verify, and gives what it prints.
