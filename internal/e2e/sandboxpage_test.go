@@ -172,7 +172,7 @@ func TestSandboxInABrowser(t *testing.T) {
 
 	v.opens(3)
 	v.press("freeze-alice")
-	v.reads("#phone-alice", "Let the screen go on")
+	v.reads("#phone-alice", "Go on")
 	old := v.text(card("alice"))
 	v.press("mr-3-push")
 	v.reads(card("carol"), "updated")

@@ -3,7 +3,6 @@ package sandbox
 // inChinese are the sentences of the page, by the English ones.
 func inChinese() map[string]string {
 	return map[string]string{ //nolint:gosec // "Pipeline passes" is no password
-		"Sandbox":                         "沙盒",
 		"Skip to the content":             "跳到正文",
 		"Panes":                           "栏目",
 		"The whole loop, on this machine": "在本机上走完整个流程",
@@ -43,13 +42,13 @@ func inChinese() map[string]string {
 		"Reopen":                                                              "重新打开",
 		"Feishu":                                                              "飞书",
 		"Four screens, drawn from the very JSON that mrgate sent. Press the buttons.": "四个人的屏幕，按 mrgate 发出的 JSON 原样绘制。请点按钮。",
-		"may approve": "可以审批",
-		"the author":  "作者",
-		"sees the group’s card, may not approve": "能看到群里的卡片，不能审批",
-		"Hold the screen still":                  "让屏幕停住",
-		"Let the screen go on":                   "让屏幕继续",
-		"No message yet.":                        "还没有消息。",
-		"Older messages":                         "更早的消息",
+		"may approve":       "可以审批",
+		"author":            "作者",
+		"only in the group": "只在群里",
+		"Hold still":        "停住",
+		"Go on":             "继续", "screen": "屏幕", "mrgate’s own page": "mrgate 自己的页面",
+		"No message yet.": "还没有消息。",
+		"Older messages":  "更早的消息",
 		"Each request with its answer, each entry of its log; the newest deed first.": "每个请求和应答，每条日志；最新的在最前。",
 		"the listener":        "监听进程",
 		"runs":                "在运行",

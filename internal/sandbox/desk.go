@@ -60,7 +60,7 @@ func drafts() []draft {
 }
 
 // openFirst has something on the page when it is first seen.
-func (d *desk) openFirst() { _, _ = d.open("", "main", false) }
+func (d *desk) openFirst() { _ = d.open("", "main") }
 
 // errDesk is an error that tells the visitor what to do instead.
 func errDesk(format string, args ...any) error { return fmt.Errorf(format, args...) }
@@ -76,7 +76,7 @@ func (d *desk) do(ctx context.Context, r *http.Request) (toast, error) {
 	}
 	switch {
 	case what == "open":
-		return d.open(r.PostForm.Get("title"), r.PostForm.Get("target"), r.PostForm.Get("pipeline") != "")
+		return toast{}, d.open(r.PostForm.Get("title"), r.PostForm.Get("target"))
 	case n != 0:
 		return toast{}, d.change(what, n, r.PostForm.Get("target"))
 	}
@@ -90,11 +90,11 @@ func (d *desk) count() int {
 }
 
 // open has Bob open a merge request; without a title, the next of the drafts.
-func (d *desk) open(title, target string, pipeline bool) (toast, error) {
+func (d *desk) open(title, target string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.opened >= 99 {
-		return toast{}, errDesk("99 merge requests are enough for one sandbox; start another one")
+		return errDesk("99 merge requests are enough for one sandbox; start another one")
 	}
 	next := drafts()[d.opened%len(drafts())]
 	if title = strings.TrimSpace(title); title != "" && title != next.title {
@@ -104,13 +104,13 @@ func (d *desk) open(title, target string, pipeline bool) (toast, error) {
 		target = "main"
 	}
 	mr := newMergeRequest(next.title, next.source, next.description)
-	mr.Target, mr.HasPipeline = target, pipeline
+	mr.Target, mr.HasPipeline = target, d.faults["pipelines"] != nil
 	d.journal.did(deed, "Bob", fmt.Sprintf("opens !%d “%s”, from %s into %s", d.opened+1, next.title, next.source, target))
 	d.opened = d.gitlab.Open(mr).IID
 	if d.opened > 1 { // the first was there
 		d.tried["open"] = true
 	}
-	return toast{}, nil
+	return nil
 }
 
 // targets are the branches that a merge request can have for a target: one person

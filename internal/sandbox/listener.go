@@ -23,11 +23,16 @@ type listener struct {
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
 	address string
+	admin   string
 	log     tail
 }
 
-// listening is how the listener says where clicks and webhooks arrive.
-var listening = regexp.MustCompile(`msg=listening for=public addr=(\S+)`)
+// listening and administered are how the listener says where clicks and webhooks
+// arrive, and where its own page is.
+var (
+	listening    = regexp.MustCompile(`msg=listening for=public addr=(\S+)`)
+	administered = regexp.MustCompile(`msg=listening for=admin addr=(\S+)`)
+)
 
 // start starts the listener and waits until it listens.
 func (l *listener) start(ctx context.Context) error {
@@ -57,8 +62,10 @@ func (l *listener) start(ctx context.Context) error {
 		return fmt.Errorf("start the listener: %w", err)
 	}
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
-		if m := listening.FindStringSubmatch(l.log.String()); m != nil {
-			l.address = "http://" + m[1]
+		said := l.log.String()
+		m, own := listening.FindStringSubmatch(said), administered.FindStringSubmatch(said)
+		if m != nil && own != nil {
+			l.address, l.admin = "http://"+m[1], "http://"+own[1]
 			l.listens(l.address)
 			return nil
 		}
@@ -126,6 +133,16 @@ func (l *listener) url() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.address
+}
+
+// ownPage is the address of the listener's own page; "": it does not run.
+func (l *listener) ownPage() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.runs() {
+		return ""
+	}
+	return l.admin
 }
 
 // tail is the end of what a process printed.

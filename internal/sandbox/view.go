@@ -15,7 +15,8 @@ import (
 type view struct {
 	Said *toast // after a form without a script
 
-	Up, Down, Slow, Pipelines bool // the listener, GitLab, Feishu, and whether the project demands pipelines
+	Up, Down, Slow, Pipelines bool   // the listener, GitLab, Feishu, and whether the project demands pipelines
+	OwnPage                   string // the address of the listener's own page
 	Targets                   []string
 	Title                     string // proposed for the next merge request
 
@@ -80,7 +81,7 @@ func (d *desk) view() view {
 	d.mu.Lock()
 	v := view{
 		Up: d.listener.alive(), Down: d.faults["gitlab"] != nil, Slow: d.faults["feishu"] != nil, Pipelines: d.faults["pipelines"] != nil,
-		Targets: targets(), Title: drafts()[d.opened%len(drafts())].title,
+		OwnPage: d.listener.ownPage(), Targets: targets(), Title: drafts()[d.opened%len(drafts())].title,
 	}
 	opened := d.opened
 	for _, h := range hints() {
@@ -100,7 +101,7 @@ func (d *desk) view() view {
 
 // roles are what the four may do.
 func roles() []string {
-	return []string{"may approve", "may approve", "the author", "sees the group’s card, may not approve"}
+	return []string{"may approve", "may approve", "author", "only in the group"}
 }
 
 // hints are what a visitor should try, in this order.

@@ -112,7 +112,7 @@ func (w *web) home(rw http.ResponseWriter, r *http.Request) {
 		v.Said, w.said = w.said, nil
 	}
 	w.mu.Unlock()
-	if err := w.pages.Write(rw, r, http.StatusOK, "main.html", w.frame(w.words("Sandbox")), v); err != nil {
+	if err := w.pages.Write(rw, r, http.StatusOK, "main.html", w.frame(w.words("The whole loop, on this machine")), v); err != nil {
 		http.Error(rw, err.Error(), http.StatusInternalServerError)
 	}
 }
