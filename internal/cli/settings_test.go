@@ -57,6 +57,9 @@ func settingsTables() string {
 	for _, cmd := range commands {
 		var rows []string
 		settings := config.Settings()
+		if cmd.Name() == "sandbox" { // its flags are nothing but flags: it takes no setting
+			settings = nil
+		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if !slices.ContainsFunc(settings, func(s config.Setting) bool { return s.Flag() == f.Name }) {
 				rows = append(rows, settingRow(f, nil))
