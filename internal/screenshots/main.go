@@ -1,6 +1,6 @@
 // Screenshots makes the pictures in docs/screenshots, with chromium, of what the
-// program really shows: the listener's page, between a GitLab and a Feishu that are
-// simulated.
+// program really shows: cards, as they are drawn from what is sent to Feishu, and the
+// listener's page, between a GitLab and a Feishu that are simulated.
 //
 //	go run ./internal/screenshots
 //	go run ./internal/screenshots -out /tmp/pictures -only page
@@ -25,7 +25,7 @@ import (
 
 func main() {
 	out := flag.String("out", "docs/screenshots", "the `directory` for the pictures")
-	only := flag.String("only", "", "of what: page; \"\": of all")
+	only := flag.String("only", "", "of what: card or page; \"\": of all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *out, *only)
@@ -65,7 +65,7 @@ func run(ctx context.Context, out, only string) error {
 	for _, subject := range []struct {
 		name string
 		take func(context.Context) error
-	}{{"page", s.page}} {
+	}{{"card", s.card}, {"page", s.page}} {
 		if only != "" && only != subject.name {
 			continue
 		}
