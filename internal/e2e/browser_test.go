@@ -69,29 +69,66 @@ func TestPageInABrowser(t *testing.T) {
 	w.open(func(m *gitlabsim.MergeRequest) { m.Source = "feature/third" })
 	w.eventually("both are asked", func() bool { return len(w.cards(w.alice)) == 3 && len(w.cards(w.carol)) == 3 })
 
-	check := func(what string, tab *browser.Tab) {
-		t.Helper()
-		found, err := tab.Violations(rules)
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		for _, v := range found {
-			t.Errorf("%s: %s", what, v)
-		}
-		if over, err := chromedp.Run(tab.Context, chromedp.Evaluate[int](`document.documentElement.scrollWidth - innerWidth`)); err != nil || over > 0 {
-			t.Errorf("%s: %d pixels wider than the window, %v", what, over, err)
-		}
-		for _, wrong := range tab.Wrong() {
-			t.Errorf("%s: %s", what, wrong)
-		}
-		tab.Close()
-	}
-	check("what was open all the time", live)
+	accessible(t, rules, "what was open all the time", live)
 	story := fmt.Sprintf("/requests/%d", first.IID)
 	for _, path := range []string{"/", story, "/requests", "/merges?show=all", "/requests?q=nothing+of+it"} {
-		check(path, look(path, browser.Look{}))
+		accessible(t, rules, path, look(path, browser.Look{}))
 	}
 	for _, path := range []string{"/", story} {
-		check(path+", dark, on a phone", look(path, browser.Look{Width: 380, Height: 800, Dark: true}))
+		accessible(t, rules, path+", dark, on a phone", look(path, browser.Look{Width: 380, Height: 800, Dark: true}))
 	}
+}
+
+// accessible demands that a page breaks no rule of accessibility, fits its window,
+// and has done nothing that it should not; and closes it.
+func accessible(t *testing.T, rules, what string, tab *browser.Tab) {
+	t.Helper()
+	found, err := tab.Violations(rules)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	for _, v := range found {
+		t.Errorf("%s: %s", what, v)
+	}
+	if over, err := chromedp.Run(tab.Context, chromedp.Evaluate[int](`document.documentElement.scrollWidth - innerWidth`)); err != nil || over > 0 {
+		t.Errorf("%s: %d pixels wider than the window, %v", what, over, err)
+	}
+	for _, wrong := range tab.Wrong() {
+		t.Errorf("%s: %s", what, wrong)
+	}
+	tab.Close()
+}
+
+// TestSandboxIsForEverybody looks at the sandbox as TestPageInABrowser looks at the
+// listener's page.
+func TestSandboxIsForEverybody(t *testing.T) {
+	t.Parallel()
+	rules := browser.Rules(t)
+	chromium := browser.ForTest(t)
+	address, _ := startSandbox(t)
+	look := func(how browser.Look) *visitor {
+		t.Helper()
+		tab, err := browser.Open(chromium, address, how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(tab.Close)
+		return &visitor{t, tab}
+	}
+	v := look(browser.Look{Width: 1500, Height: 1000})
+	v.reads(card("alice"), "Approve and merge")
+	v.press("mr-1-conflict")
+	v.reads("#mr-1", "Mend on the target")
+	v.click("alice", "Approve and merge")
+	v.reads(card("carol"), "Approved, but blocked")
+	v.opens(2)
+	phone := look(browser.Look{Width: 380, Height: 800, Dark: true})
+	phone.reads(card("carol"), "Approval needed")
+	accessible(t, rules, "dark, on a phone", phone.tab)
+	v.run(`document.querySelector("#mrgate a[data-step]").click()`)
+	v.reads("#step[open]", "Request", "Answer")
+	accessible(t, rules, "with a step open", v.tab)
+	desktop := look(browser.Look{Width: 1500, Height: 1000})
+	desktop.reads(card("carol"), "Approval needed")
+	accessible(t, rules, "on a desktop", desktop.tab)
 }
