@@ -78,78 +78,37 @@ func answered(took []time.Duration) string {
 
 // calmClicks measures clicks that come one by one: how soon GitLab hears of each.
 func (w *world) calmClicks(ctx context.Context, o options, s *sheet) error {
-	list, err := w.presses(ctx, w.take(min(100, o.mergeRequests/10)))
+	took, called, err := w.oneByOne(ctx, min(100, o.mergeRequests/20))
 	if err != nil {
 		return err
 	}
-	var took, called []time.Duration
+	s.add("click → answer, one at a time", answered(took), "", "")
+	p50 := quantile(called, 0.5)
+	s.add("click → GitLab's first call arrives", answered(called), held(p50 <= budgetCall, "p50 "+ms(budgetCall)), "")
+	return nil
+}
+
+// oneByOne clicks on so many cards, a while after each other, and gives how long
+// each answer took and how long it was until GitLab heard of it.
+func (w *world) oneByOne(ctx context.Context, n int) (took, called []time.Duration, err error) {
+	list, err := w.presses(ctx, w.take(n))
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, p := range list {
 		first := w.calls.await(p.Project, p.IID)
 		began := time.Now()
 		one, err := w.clickOn(ctx, p)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		took = append(took, one)
 		err = until(ctx, time.Minute, "GitLab hears of a click", func() bool { _, _, ok := w.calls.come(first); return ok })
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		at, _, _ := w.calls.come(first)
-		called = append(called, at.Sub(began))
+		took, called = append(took, one), append(called, at.Sub(began))
 		time.Sleep(100 * time.Millisecond)
 	}
-	s.add("click → answer, one at a time", answered(took), "", "")
-	p50 := quantile(called, 0.5)
-	s.add("click → GitLab's first call arrives", answered(called), held(p50 <= budgetCall, "p50 "+ms(budgetCall)), "")
-	return w.quiet(ctx)
-}
-
-// fullRate measures many clicks, beside a handler that only writes them down.
-func (w *world) fullRate(ctx context.Context, o options, s *sheet) error {
-	cards := w.take(min(o.clicks, len(w.untouched)/2))
-	list, err := w.presses(ctx, cards)
-	if err != nil {
-		return err
-	}
-	bare, err := w.bare(ctx, sending{Rate: o.rate, List: list})
-	if err != nil {
-		return err
-	}
-	before, err := w.listener.cpu()
-	if err != nil {
-		return err
-	}
-	result, err := sending{URL: w.callback(), Rate: o.rate, List: list}.send(ctx)
-	if err != nil {
-		return err
-	}
-	p99, beside := quantile(result.Took, 0.99), quantile(bare.Took, 0.99)
-	s.add(fmt.Sprintf("click → answer, %d a second, %d of them", o.rate, len(list)), answered(result.Took), held(p99 <= budgetAnswer, "p99 "+ms(budgetAnswer)),
-		fmt.Sprintf("bare handler: %s; p99 is %.1f times that", answered(bare.Took), float64(p99)/float64(beside)))
-	began := time.Now()
-	if err := w.quiet(ctx); err != nil {
-		return err
-	}
-	merged := 0
-	for _, p := range list {
-		if w.gitlab.MR(p.Project, p.IID).State == "merged" {
-			merged++
-		}
-	}
-	if merged != len(list) {
-		return fmt.Errorf("%d of %d were merged", merged, len(list))
-	}
-	after, err := w.listener.cpu()
-	if err != nil {
-		return err
-	}
-	s.add("CPU of the listener for a click and all that follows", ms((after-before)/time.Duration(len(list))), "", "")
-	s.add("all of them merged, after the last click", fmt.Sprintf("%.1f s", (time.Since(began)-3*time.Second).Seconds()), "", "")
-	_, most, err := w.listener.memory()
-	if err != nil {
-		return err
-	}
-	s.add("memory until then", fmt.Sprintf("at most %d MiB", most), held(most <= budgetMost, fmt.Sprintf("%d MiB", budgetMost)), "")
-	return nil
+	return took, called, w.quiet(ctx)
 }

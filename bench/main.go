@@ -2,17 +2,18 @@
 // asked of it:
 //
 //	go run ./bench
-//	go run ./bench -merge-requests 500 -clicks 200   # sooner, and less telling
+//	go run ./bench -merge-requests 500 -clicks 100 -past 10000   # sooner, and less telling
+//	go run ./bench -parts rate,clients                           # these figures alone
 //
 // It builds mrgate and starts its listener against a simulated GitLab and a
 // simulated Feishu, which are in this process and on the same machine, and so
-// share its cores. Everything goes the way it goes in earnest: the database is
+// share its cores. docs/performance.md says what the figures mean. Everything goes the way it goes in earnest: the database is
 // filled by webhooks, clicks are signed and encrypted callbacks, and what follows
 // them (approve, read, merge, note, cards) is done while the next ones come.
 //
 // Figures of a machine that is busy with other things say little: it says so if it
 // was, and the bare handler beside them, which does nothing but one fsync a click,
-// says how busy. On a file system in memory (-dir) fsync costs nothing, and neither
+// says how busy. It takes some gigabytes of disk, for the past requests. On a file system in memory (-dir) fsync costs nothing, and neither
 // of the two figures says anything.
 package main
 
@@ -42,6 +43,7 @@ type options struct {
 	mergeRequests int
 	clicks        int
 	rate          int
+	past          int
 	dir           string
 	parts         string
 }
@@ -59,7 +61,11 @@ func (w *world) parts() []part {
 		{"sweep", w.sweeps},
 		{"click", w.calmClicks},
 		{"rate", w.fullRate},
+		{"clients", w.throughput},
+		{"calls", w.oneMergeRequest},
+		{"notify", w.notify},
 		{"night", w.nightDown},
+		{"past", w.past},
 	}
 }
 
@@ -94,10 +100,14 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == senderCommand {
 		exit(serveSending())
 	}
+	if len(os.Args) == 2 && os.Args[1] == postCommand {
+		exit(postTwice())
+	}
 	var o options
 	flag.IntVar(&o.mergeRequests, "merge-requests", 10_000, "open merge requests")
 	flag.IntVar(&o.clicks, "clicks", 2_000, "clicks at full rate, each on another merge request")
 	flag.IntVar(&o.rate, "rate", 200, "clicks a second")
+	flag.IntVar(&o.past, "past", 1_000_000, "past requests in the database")
 	flag.StringVar(&o.dir, "dir", "", "directory for the database, on the disk that is meant; default: the system's for temporary files")
 	flag.StringVar(&o.parts, "parts", "", "what to measure, separated by commas: "+nameAll((*world)(nil).parts())+"; default: all of it")
 	flag.Parse()

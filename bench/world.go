@@ -57,8 +57,11 @@ type world struct {
 	starts    int          // of listeners
 	ahead     atomic.Int64 // of GitLab's clock, as a time.Duration
 	calls     arrivals
+	chat      atomic.Int64 // calls that Feishu has answered
 	messages  atomic.Int64 // that Feishu has taken
 	untouched []feishusim.Message
+	feishuURL string
+	atRate    flood // what was measured of it; zero: nothing was yet
 }
 
 // newWorld makes all but the merge requests and the listener.
@@ -89,6 +92,9 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 	w.alice = w.feishu.AddUser(feishusim.User{Name: "Alice", Email: "alice@example.com"})
 	w.feishu.AddUser(feishusim.User{Name: "Bob", Email: "bob@example.com"})
 	w.feishu.Hook(func(r *http.Request, p feishusim.Phase) {
+		if p == feishusim.Done {
+			w.chat.Add(1)
+		}
 		if p == feishusim.Done && r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/im/v1/messages") {
 			w.messages.Add(1)
 		}
@@ -101,6 +107,7 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.feishuURL = feishuURL
 	w.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TZ=UTC",
 		"MRGATE_GITLAB_URL=" + gitlabURL, "MRGATE_GITLAB_TOKEN=" + gitlabToken, "MRGATE_GITLAB_WEBHOOK_SECRET=" + webhookSecret,
@@ -153,41 +160,47 @@ func (w *world) fill(ctx context.Context, o options, s *sheet) error {
 	}
 	bodies := make([][]byte, o.mergeRequests)
 	for i := range bodies {
-		mr := w.gitlab.Open(gitlabsim.MergeRequest{
-			ProjectID: project(i), IID: i/projects + 1, Title: fmt.Sprintf("Change %d of the payment callback", i), Description: "Because it fails at times.",
-			Source: fmt.Sprintf("feature/%d", i), Target: "main", Author: "bob",
-			Commits: []gitlabsim.Commit{{Title: "Retry the payment callback", AuthorName: "Bob Chen", AuthorEmail: "bob@example.com"}},
-			Files:   []gitlabsim.FileChange{{Path: "callback.go", Additions: 142, Deletions: 38}},
-		})
-		bodies[i] = w.gitlab.WebhookBody(project(i), mr.IID, "open")
+		bodies[i] = w.open(i)
 	}
 	began := time.Now()
-	group, tell := errgroup.WithContext(ctx)
+	group, told := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for _, body := range bodies {
-		group.Go(func() error {
-			header := http.Header{"X-Gitlab-Event": {"Merge Request Hook"}, "X-Gitlab-Token": {webhookSecret}}
-			_, err := post(tell, w.listener.url+"/gitlab/webhook", header, body)
-			return err
-		})
+		group.Go(func() error { return w.tell(told, body) })
 	}
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("tell of the merge requests: %w", err)
 	}
-	said := 0
-	err = until(ctx, 30*time.Minute, "everybody was asked and told", func() bool {
-		if n := int(w.messages.Load()); n/2000 > said {
-			said = n / 2000
-			fmt.Fprintf(os.Stderr, "bench: %d of %d messages sent\n", n, 2*o.mergeRequests)
-		}
-		return int(w.messages.Load()) >= 2*o.mergeRequests
-	})
-	if err != nil {
+	if err := w.allTold(ctx, int64(2*o.mergeRequests)); err != nil {
 		return err
 	}
 	s.add("merge requests opened", fmt.Sprintf("%d, %.0f a second", o.mergeRequests, float64(o.mergeRequests)/time.Since(began).Seconds()), "", "")
 	w.untouched = w.feishu.MessagesTo(w.alice.OpenID)
 	return w.quiet(ctx)
+}
+
+// open opens a merge request, and gives what GitLab tells of it.
+func (w *world) open(i int) (webhook []byte) {
+	mr := w.gitlab.Open(gitlabsim.MergeRequest{
+		ProjectID: project(i), IID: i/projects + 1, Title: fmt.Sprintf("Change %d of the payment callback", i), Description: "Because it fails at times.",
+		Source: fmt.Sprintf("feature/%d", i), Target: "main", Author: "bob",
+		Commits: []gitlabsim.Commit{{Title: "Retry the payment callback", AuthorName: "Bob Chen", AuthorEmail: "bob@example.com"}},
+		Files:   []gitlabsim.FileChange{{Path: "callback.go", Additions: 142, Deletions: 38}},
+	})
+	return w.gitlab.WebhookBody(project(i), mr.IID, "open")
+}
+
+// allTold waits until Feishu has taken so many messages.
+func (w *world) allTold(ctx context.Context, messages int64) error {
+	said := int64(0)
+	return until(ctx, 30*time.Minute, "everybody was asked and told", func() bool {
+		n := w.messages.Load()
+		if n/2000 > said && n < messages {
+			said = n / 2000
+			fmt.Fprintf(os.Stderr, "bench: %d of %d messages sent\n", n, messages)
+		}
+		return n >= messages
+	})
 }
 
 // take takes cards that nobody has clicked yet.
@@ -198,20 +211,26 @@ func (w *world) take(n int) []feishusim.Message {
 	return taken
 }
 
-// quiet waits until no calls have come for a while, and forgets those that did.
-func (w *world) quiet(ctx context.Context) error {
+// quietFor is how long no call has to come until all counts as done.
+const quietFor = 3 * time.Second
+
+// settle waits until no calls have come for a while.
+func (w *world) settle(ctx context.Context) error {
 	last, since := int64(-1), time.Now()
 	return until(ctx, 10*time.Minute, "all is done", func() bool {
-		if n := w.calls.total.Load() + w.messages.Load(); n != last {
+		if n := w.calls.total.Load() + w.chat.Load(); n != last {
 			last, since = n, time.Now()
 		}
-		if time.Since(since) < 3*time.Second {
-			return false
-		}
-		w.gitlab.ResetCalls()
-		w.feishu.ResetCalls()
-		return true
+		return time.Since(since) >= quietFor
 	})
+}
+
+// quiet waits until no calls have come for a while, and forgets those that did.
+func (w *world) quiet(ctx context.Context) error {
+	err := w.settle(ctx)
+	w.gitlab.ResetCalls()
+	w.feishu.ResetCalls()
+	return err
 }
 
 // until waits for what ok says.
@@ -231,13 +250,13 @@ func until(ctx context.Context, most time.Duration, what string, ok func() bool)
 
 // post posts a JSON body, and gives the answer's.
 func post(ctx context.Context, url string, header http.Header, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body)) //nolint:gosec // a simulator's
 	if err != nil {
 		return nil, err
 	}
 	req.Header = header.Clone()
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // as above
 	if err != nil {
 		return nil, err
 	}
