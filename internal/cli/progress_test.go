@@ -4,13 +4,36 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
 // lineByLine keeps what is written, and shows what a terminal would.
-type lineByLine struct{ bytes.Buffer }
+type lineByLine struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *lineByLine) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(b)
+}
+
+func (l *lineByLine) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}
+
+func (l *lineByLine) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all.Reset()
+}
 
 func (l *lineByLine) shown() string {
 	all := l.String()
@@ -25,8 +48,9 @@ func TestProgress(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var out lineByLine
 			p := &progress{out: &out, live: live, name: "a/b!7", limit: time.Minute}
-			awaited := ""
-			stop := p.watch(func() string { return awaited })
+			var awaited atomic.Value
+			awaited.Store("")
+			stop := p.watch(func() string { return awaited.Load().(string) })
 			after := func(d time.Duration) {
 				time.Sleep(d)
 				synctest.Wait()
@@ -39,7 +63,7 @@ func TestProgress(t *testing.T) {
 			}
 			after(1500 * time.Millisecond)
 			want("while nobody knows", "", "")
-			awaited = "Alice"
+			awaited.Store("Alice")
 			after(time.Second)
 			want("for Alice", "a/b!7: 2s of 1m, waiting for Alice", "mrgate: a/b!7: 2s of 1m, waiting for Alice\n")
 			after(time.Second)
@@ -51,7 +75,7 @@ func TestProgress(t *testing.T) {
 				t.Errorf("a warning in between: %q", out.String())
 			}
 			out.Reset()
-			awaited = "Bob"
+			awaited.Store("Bob")
 			after(time.Second)
 			want("for Bob", "a/b!7: 4s of 1m, waiting for Bob", "mrgate: a/b!7: 4s of 1m, waiting for Bob\n")
 			stop()

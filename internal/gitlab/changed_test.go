@@ -202,7 +202,7 @@ func TestAnEmptyListBeginsByGitLabsClock(t *testing.T) {
 // A description has up to a million characters, so that a hundred merge requests
 // can be more than is read of an answer.
 func TestTooLongAListIsReadInSmallerPages(t *testing.T) {
-	s := newSim(t)
+	s := newSim(t, func(c *gitlab.Config) { c.Timeout = time.Minute }) // these are megabytes, on a machine that may be busy
 	s.project()
 	f := s.follow(t, "groups/acme")
 	for range 17 {
