@@ -58,17 +58,17 @@ func goldenCards() map[string]gate.Card {
 		Summary:  "待你审批 payments/api !7：重试支付回调（Bob，6 文件 +142 −38）",
 		Link:     mrURL,
 		Facts: []words.Text{
-			bold("Bob（@bob）请求将 feature/retry 合并到 ", "main", ""),
+			bold("Bob（@bob）请求合并 feature/retry → ", "main", ""),
 			words.Plain("6 个文件 · +142 −38 · 3 个提交"),
-			words.Plain("流水线通过 #48213 · 无冲突 · 0 个未解决主题（10月6日 17:58）"),
+			{{Text: "流水线 #48213 "}, {Text: "通过", Mood: words.Good}, {Text: "（10月6日 17:58）"}},
 		},
 		Quote: "支付网关偶尔超时，回调会丢。\n加上重试和幂等键。",
 		Details: []gate.Detail{
-			{Title: "文件（6）", Lines: []string{"internal/pay/callback.go +88 −20", "internal/pay/callback_test.go +41 −0", "等 4 个"}},
-			{Title: "提交（3）", Lines: []string{"856c10e9 重试支付回调", "1f0d2c3b 幂等键", "9a8b7c6d 测试"}},
+			{Title: "6 个文件", Lines: []string{"internal/pay/callback.go +88 −20", "internal/pay/callback_test.go +41 −0", "等 6 个文件"}},
+			{Title: "3 个提交", Lines: []string{"856c10e9 重试支付回调", "1f0d2c3b 幂等键", "9a8b7c6d 测试"}},
 		},
-		Status: lines("需 2 人批准，已 0"),
-		Input:  &gate.Input{Label: "给作者的话（批准可不填）"},
+		Status: lines("需 2 人批准"),
+		Input:  &gate.Input{Label: "给作者的话（可不填）"},
 		Actions: []gate.Action{
 			{
 				ID: gate.ActionApprove, Label: "批准并合并", Style: gate.StylePrimary,
@@ -91,15 +91,15 @@ func goldenCards() map[string]gate.Card {
 		Facts: []words.Text{
 			bold("Bob (@bob) wants to merge feature/retry into ", "main", ""),
 			words.Plain("6 files · +142 −38 · 3 commits"),
-			words.Plain("Pipeline passed #48213 · no conflicts · 0 unresolved threads (6 Oct 17:58)"),
+			{{Text: "Pipeline #48213 "}, {Text: "passed", Mood: words.Good}, {Text: " (Oct 6, 17:58)"}},
 		},
 		Quote: "The payment gateway times out now and then, and callbacks get lost.\nAdds retries and an idempotency key.",
 		Details: []gate.Detail{
-			{Title: "Files (6)", Lines: []string{"internal/pay/callback.go +88 −20", "internal/pay/callback_test.go +41 −0", "and 4 more"}},
-			{Title: "Commits (3)", Lines: []string{"856c10e9 Retry payment callbacks", "1f0d2c3b Idempotency key", "9a8b7c6d Tests"}},
+			{Title: "6 files", Lines: []string{"internal/pay/callback.go +88 −20", "internal/pay/callback_test.go +41 −0", "… of 6 files"}},
+			{Title: "3 commits", Lines: []string{"856c10e9 Retry payment callbacks", "1f0d2c3b Idempotency key", "9a8b7c6d Tests"}},
 		},
-		Status: lines("2 approvals needed, 0 so far"),
-		Input:  &gate.Input{Label: "Comment for the author (optional when approving)"},
+		Status: lines("2 approvals needed"),
+		Input:  &gate.Input{Label: "Comment for the author (optional)"},
 		Actions: []gate.Action{
 			{
 				ID: gate.ActionApprove, Label: "Approve and merge", Style: gate.StylePrimary,
@@ -111,7 +111,7 @@ func goldenCards() map[string]gate.Card {
 			},
 			viewEN(),
 		},
-		Foot: "Rule production · commit 856c10e9 · expires 9 Oct 18:00",
+		Foot: "Rule production · commit 856c10e9 · expires Oct 9, 18:00",
 	}
 	// as is the pending card in another state: the facts stay, the buttons go.
 	as := func(card gate.Card, tone gate.Tone, title string, status []words.Text, actions ...gate.Action) gate.Card {
@@ -131,11 +131,11 @@ func goldenCards() map[string]gate.Card {
 
 	blockedZH := as(pendingZH, gate.ToneOrange, "已批准，无法合并 · payments/api !7",
 		lines("流水线 #48213 失败。处理后会自动合并，也可点“重试”"),
-		gate.Action{ID: gate.ActionRetry, Label: "重试"}, pendingZH.Actions[1], viewZH())
+		gate.Action{ID: gate.ActionRetry, Label: "重试", Style: gate.StylePrimary}, pendingZH.Actions[1], viewZH())
 	blockedZH.Input = pendingZH.Input
 	blockedEN := as(pendingEN, gate.ToneOrange, "Approved, but blocked · payments/api !7",
 		lines("Pipeline #48213 failed. It merges by itself once fixed, or press Retry"),
-		gate.Action{ID: gate.ActionRetry, Label: "Retry"}, pendingEN.Actions[1], viewEN())
+		gate.Action{ID: gate.ActionRetry, Label: "Retry", Style: gate.StylePrimary}, pendingEN.Actions[1], viewEN())
 	blockedEN.Input = pendingEN.Input
 
 	longZH, longEN := pendingZH, pendingEN
@@ -156,7 +156,7 @@ func goldenCards() map[string]gate.Card {
 		bold("Maximiliane Featherstonehaugh (@m.featherstonehaugh) wants to merge feature/PAY-10427-retry-payment-callbacks-with-backoff into ", "release/2026.11", ""),
 		words.Plain("128 files · +10427 −3811 · 37 commits"),
 		{{Text: "The source branch is in a fork", Mood: words.Bad}},
-		{{Text: "Pipeline #48213 "}, {Text: "failed", Mood: words.Bad}, {Text: " (6 Oct 17:58)"}},
+		{{Text: "Pipeline #48213 "}, {Text: "failed", Mood: words.Bad}, {Text: " (Oct 6, 17:58)"}},
 	}
 	longZH.Status, longEN.Status = lines("Alice、李雷已批准，还需 3 人"), lines("Alice and Li Lei approved; 3 more needed")
 
