@@ -64,11 +64,10 @@ func goldenCards() map[string]gate.Card {
 		},
 		Quote: "支付网关偶尔超时，回调会丢。\n加上重试和幂等键。",
 		Details: []gate.Detail{
-			{Title: "6 个文件", Lines: []string{"internal/pay/callback.go +88 −20", "internal/pay/callback_test.go +41 −0", "等 6 个文件"}},
-			{Title: "3 个提交", Lines: []string{"856c10e9 重试支付回调", "1f0d2c3b 幂等键", "9a8b7c6d 测试"}},
+			{Title: "文件", Lines: []string{"internal/pay/callback.go +88 −20", "internal/pay/callback_test.go +41 −0", "等 6 个文件"}},
+			{Title: "提交", Lines: []string{"856c10e9 重试支付回调", "1f0d2c3b 幂等键", "9a8b7c6d 测试"}},
 		},
-		Status: lines("需 2 人批准"),
-		Input:  &gate.Input{Label: "给作者的话（可不填）"},
+		Input: &gate.Input{Label: "给作者的话（可不填）"},
 		Actions: []gate.Action{
 			{
 				ID: gate.ActionApprove, Label: "批准并合并", Style: gate.StylePrimary,
@@ -95,11 +94,10 @@ func goldenCards() map[string]gate.Card {
 		},
 		Quote: "The payment gateway times out now and then, and callbacks get lost.\nAdds retries and an idempotency key.",
 		Details: []gate.Detail{
-			{Title: "6 files", Lines: []string{"internal/pay/callback.go +88 −20", "internal/pay/callback_test.go +41 −0", "… of 6 files"}},
-			{Title: "3 commits", Lines: []string{"856c10e9 Retry payment callbacks", "1f0d2c3b Idempotency key", "9a8b7c6d Tests"}},
+			{Title: "Files", Lines: []string{"internal/pay/callback.go +88 −20", "internal/pay/callback_test.go +41 −0", "… of 6 files"}},
+			{Title: "Commits", Lines: []string{"856c10e9 Retry payment callbacks", "1f0d2c3b Idempotency key", "9a8b7c6d Tests"}},
 		},
-		Status: lines("2 approvals needed"),
-		Input:  &gate.Input{Label: "Comment for the author (optional)"},
+		Input: &gate.Input{Label: "Comment for the author (optional)"},
 		Actions: []gate.Action{
 			{
 				ID: gate.ActionApprove, Label: "Approve and merge", Style: gate.StylePrimary,
@@ -406,7 +404,7 @@ func TestButtons(t *testing.T) {
 // state stands above them, on its colour.
 func TestStateComesFirst(t *testing.T) {
 	for name, c := range map[string]struct{ first, then, color string }{
-		"pending.en":  {"wants to merge", "2 approvals needed", ""},
+		"pending.en":  {"wants to merge", "Approve and merge", ""},
 		"merged.en":   {"Approved by Alice", "wants to merge", "green-50"},
 		"rejected.en": {"tests are missing", "wants to merge", "red-50"},
 		"blocked.en":  {"Pipeline #48213 failed", "wants to merge", "orange-50"},

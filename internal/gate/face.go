@@ -222,7 +222,7 @@ func (f *facing) details(c *Card) {
 		if n > len(lines) {
 			lines = append(lines, f.w.MoreFiles(n))
 		}
-		c.Details = append(c.Details, Detail{Title: f.w.Files(n), Lines: lines})
+		c.Details = append(c.Details, Detail{Title: f.w.Files(), Lines: lines})
 	}
 	if n := len(all.Commits); n > 0 {
 		var lines []string
@@ -235,7 +235,7 @@ func (f *facing) details(c *Card) {
 		if n > len(lines) {
 			lines = append(lines, f.w.MoreCommits(n))
 		}
-		c.Details = append(c.Details, Detail{Title: f.w.Commits(n), Lines: lines})
+		c.Details = append(c.Details, Detail{Title: f.w.Commits(), Lines: lines})
 	}
 }
 

@@ -71,10 +71,8 @@ func (w *Words) Pipeline(id int64, status string, at time.Time) Text {
 	return text
 }
 
-// Files heads the folded list of files.
-func (w *Words) Files(n int) string {
-	return w.pick(fmt.Sprintf("%d 个文件", n), count(n, "file"))
-}
+// Files heads the folded list of files; how many they are says [Words.Size].
+func (w *Words) Files() string { return w.pick("文件", "Files") }
 
 // File is one of them.
 func File(path string, added, deleted int) string {
@@ -87,9 +85,7 @@ func (w *Words) MoreFiles(n int) string {
 }
 
 // Commits heads the folded list of commits.
-func (w *Words) Commits(n int) string {
-	return w.pick(fmt.Sprintf("%d 个提交", n), count(n, "commit"))
-}
+func (w *Words) Commits() string { return w.pick("提交", "Commits") }
 
 // Commit is one of them.
 func Commit(sha, title string) string { return strings.TrimSpace(Short(sha) + " " + Title(title)) }
