@@ -143,6 +143,7 @@ func (r *reader) serve(line string) {
 	}
 	dry := slices.Contains(args, "--dry-run")
 	if dry {
+		l.logs("the sweep finds what changes from now on") // what was open before is not asked about
 		r.open()
 	}
 	if len(r.gitlab.Calls()) > 0 && r.mr(1).State == "opened" {
