@@ -217,6 +217,26 @@ func TestSandboxInABrowser(t *testing.T) {
 	for _, wrong := range tab.Wrong() {
 		t.Error(wrong)
 	}
+	for name, look := range map[string]browser.Look{"": {Width: 1500, Height: 1000}, "dark, on a phone": {Width: 380, Height: 800, Dark: true}} {
+		t.Run("accessible "+name, func(t *testing.T) {
+			rules := browser.Rules(t)
+			tab, err := browser.Open(chromium, address, look)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tab.Close()
+			found, err := tab.Violations(rules)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, violation := range found {
+				t.Error(violation)
+			}
+			if over, err := chromedp.Run(tab.Context, chromedp.Evaluate[int](`document.documentElement.scrollWidth - innerWidth`)); err != nil || over > 0 {
+				t.Errorf("%d pixels wider than the window, %v", over, err)
+			}
+		})
+	}
 }
 
 // TestSandboxPageIsForThisMachineAlone: no other site's page can play with it, and

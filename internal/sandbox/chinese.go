@@ -71,7 +71,9 @@ func inChinese() map[string]string {
 		"The sandbox has ended.":                               "沙盒已经结束。",
 		"Request":                                              "请求",
 		"Answer":                                               "应答",
-		"under way":                                            "进行中",
-		"without a body":                                       "没有正文",
+		"conflicts with":                                       "冲突于",
+		"pipeline":                                             "流水线", "auto-merge is set": "已设自动合并", "approved by": "批准人", "merged by": "合并人", "closed by": "关闭人", "Newest on each screen": "每个人屏幕上最新的",
+		"under way":      "进行中",
+		"without a body": "没有正文",
 	}
 }

@@ -48,7 +48,17 @@ func newDesk(w *world) (*desk, error) {
 // draft is what a visitor may open.
 type draft struct{ title, source, description string }
 
-func drafts() []draft {
+func drafts(locale string) []draft {
+	if locale == "zh" {
+		return []draft{
+			{"支付回调失败时重试", "feature/retry", "网关偶尔超时，回调会丢。\n\n增加重试和幂等键。"},
+			{"记录完整卡号", "feature/log-numbers", "便于排查哪些卡失败。"},
+			{"金额按银行家舍入", "fix/rounding", "与银行一致。"},
+			{"账本拆成独立的包", "chore/ledger", "行为不变。"},
+			{"缓存汇率", "feature/rates", "每小时查一次，不再每笔查一次。"},
+			{"提高退款上限", "feature/refunds", "已与财务确认。"},
+		}
+	}
 	return []draft{
 		{"Retry the payment callback", "feature/retry", "The gateway times out now and then, and callbacks get lost.\n\nAdds retries and an idempotency key."},
 		{"Log every card number", "feature/log-numbers", "To find out which cards fail."},
@@ -57,6 +67,12 @@ func drafts() []draft {
 		{"Cache exchange rates", "feature/rates", "One call an hour instead of one a payment."},
 		{"Raise the limit for refunds", "feature/refunds", "As agreed with Finance."},
 	}
+}
+
+// draft is what is proposed for the next merge request; mu is held.
+func (d *desk) draft() draft {
+	all := drafts(d.opts.Locale)
+	return all[d.opened%len(all)]
 }
 
 // openFirst has something on the page when it is first seen.
@@ -96,7 +112,7 @@ func (d *desk) open(title, target string) error {
 	if d.opened >= 99 {
 		return errDesk("99 merge requests are enough for one sandbox; start another one")
 	}
-	next := drafts()[d.opened%len(drafts())]
+	next := d.draft()
 	if title = strings.TrimSpace(title); title != "" && title != next.title {
 		next = draft{title: title, source: fmt.Sprintf("feature/%d", d.opened+1)}
 	}

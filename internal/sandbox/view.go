@@ -42,6 +42,8 @@ type mrView struct {
 type phone struct {
 	Name, Role string
 	Frozen     bool
+	Newest     string     // what the newest card says first
+	Tone       string     // of that
 	Cards      []cardView // newest first
 	Older      []cardView
 }
@@ -81,7 +83,7 @@ func (d *desk) view() view {
 	d.mu.Lock()
 	v := view{
 		Up: d.listener.alive(), Down: d.faults["gitlab"] != nil, Slow: d.faults["feishu"] != nil, Pipelines: d.faults["pipelines"] != nil,
-		OwnPage: d.listener.ownPage(), Targets: targets(), Title: drafts()[d.opened%len(drafts())].title,
+		OwnPage: d.listener.ownPage(), Targets: targets(), Title: d.draft().title,
 	}
 	opened := d.opened
 	for _, h := range hints() {
@@ -132,34 +134,33 @@ func (d *desk) mrView(n int) mrView {
 			v.Targets = append(v.Targets, t)
 		}
 	}
-	say := func(so bool, format string, args ...any) {
+	say := func(so bool, words, rest string) {
 		if so {
-			v.Facts = append(v.Facts, fmt.Sprintf(format, args...))
+			v.Facts = append(v.Facts, strings.TrimSpace(d.web.words(words)+" "+rest))
 		}
 	}
-	say(v.Open && v.Conflict, "conflicts with %s", mr.Target)
-	say(mr.Pipeline != nil, "pipeline %s", pipelineWord(mr.Pipeline))
-	say(v.Open && mr.AutoMerge, "auto-merge is set")
-	say(len(mr.ApprovedBy) > 0, "approved by %s", strings.Join(mr.ApprovedBy, ", "))
-	say(mr.MergedBy != "", "merged by %s", mr.MergedBy)
-	say(mr.State == "closed" && mr.ClosedBy != "", "closed by %s", mr.ClosedBy)
+	say(v.Open && v.Conflict, "conflicts with", mr.Target)
+	if mr.Pipeline != nil {
+		say(true, "pipeline", mr.Pipeline.Status)
+	}
+	say(v.Open && mr.AutoMerge, "auto-merge is set", "")
+	say(len(mr.ApprovedBy) > 0, "approved by", strings.Join(mr.ApprovedBy, ", "))
+	say(mr.MergedBy != "", "merged by", mr.MergedBy)
+	say(mr.State == "closed" && mr.ClosedBy != "", "closed by", mr.ClosedBy)
 	if len(mr.Notes) > 0 {
 		v.Note = mr.Notes[len(mr.Notes)-1].Body
 	}
 	return v
 }
 
-func pipelineWord(p *gitlabsim.Pipeline) string {
-	if p == nil {
-		return ""
-	}
-	return map[string]string{"success": "passed"}[p.Status] + map[bool]string{true: p.Status}[p.Status != "success"]
-}
-
 func (d *desk) phone(p person, role string) phone {
 	messages, frozen := d.screen(p)
 	f := phone{Name: p.Name, Role: role, Frozen: frozen}
 	for _, m := range slices.Backward(messages) {
+		if f.Newest == "" {
+			newest := lookOf(m.Card)
+			f.Newest, f.Tone = strings.Replace(newest.Title, projectPath+" ", "", 1), tones()[newest.Template]
+		}
 		c := cardView{Key: p.Name + "-" + m.ID, At: m.CreatedAt, HTML: d.draw(p, m)}
 		if len(f.Cards) < shownCards {
 			f.Cards = append(f.Cards, c)
@@ -168,6 +169,11 @@ func (d *desk) phone(p person, role string) phone {
 		}
 	}
 	return f
+}
+
+// tones are those of the page for the colours of cards.
+func tones() map[string]string {
+	return map[string]string{waiting: "wait", merging: "go", done: "done", rejected: "stop", blocked: "stop", "purple": "stop", "grey": "gone"}
 }
 
 // draw draws a message as somebody sees it.

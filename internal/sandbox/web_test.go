@@ -26,7 +26,8 @@ func TestPageSpeaksChinese(t *testing.T) {
 	for _, h := range hints() {
 		used[h.Text] = true
 	}
-	for _, word := range append(roles(), "opened", "merged", "closed", "locked", "draft") {
+	for _, word := range append(roles(), "opened", "merged", "closed", "locked", "draft",
+		"conflicts with", "pipeline", "auto-merge is set", "approved by", "merged by", "closed by") {
 		used[word] = true
 	}
 	for sentence := range used {

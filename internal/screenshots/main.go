@@ -65,7 +65,7 @@ func run(ctx context.Context, out, only string) error {
 	for _, subject := range []struct {
 		name string
 		take func(context.Context) error
-	}{{"card", s.card}, {"page", s.page}} {
+	}{{"card", s.card}, {"page", s.page}, {"sandbox", s.sandbox}} {
 		if only != "" && only != subject.name {
 			continue
 		}
