@@ -18,7 +18,7 @@ import (
 const cardFiles = "internal/feishu/testdata/cards"
 
 // card takes the pictures of cards: a sheet with all of them in each language, and
-// the README's one.
+// one by itself, for docs/feishu-app.md.
 func (s *studio) card(context.Context) error {
 	for _, language := range []string{"en", "zh"} {
 		paths, err := filepath.Glob(filepath.Join(cardFiles, "*."+language+".json"))
