@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -47,7 +49,12 @@ the environment or from a config file.`,
 	cmd.Flags().BoolVar(&script, "script", false, "tell the story in the terminal, check it, and end")
 	cmd.Flags().StringVar(&record, "record", "", "write the bodies of all requests and answers into this `directory`, without secrets")
 	cmd.Flags().StringVar(&locale, "locale", "en", "the `language` of the cards: en or zh")
+	_ = cmd.MarkFlagDirname("record") // both flags are there
+	_ = cmd.RegisterFlagCompletionFunc("locale", cobra.FixedCompletions([]string{"en", "zh"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		// Also when its terminal is closed there is something to be put away.
+		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+		defer stop()
 		if locale != "en" && locale != "zh" {
 			return usage("sandbox: --locale %q is no language of the cards; write en or zh", locale)
 		}
@@ -63,15 +70,15 @@ the environment or from a config file.`,
 		}
 		opts := sandbox.Options{
 			Binary: binary, Locale: locale, Record: record, Zone: env.variable("TZ"), OpenLog: openSandboxLog,
-			Colour: env.colored(), Width: widthOf(env.Stdout),
+			Colour: env.colored(), Width: widthOf(env.Stdout), Cut: fit,
 		}
 		if env.sandbox != nil {
 			env.sandbox(&opts)
 		}
 		if script {
-			return sandbox.Script(cmd.Context(), opts, env.Stdout)
+			return sandbox.Script(ctx, opts, env.Stdout)
 		}
-		err = sandbox.Serve(cmd.Context(), opts, listen, env.Stdout)
+		err = sandbox.Serve(ctx, opts, listen, env.Stdout)
 		if errors.Is(err, sandbox.ErrAddress) {
 			return usage("sandbox: --listen: %w", err)
 		}

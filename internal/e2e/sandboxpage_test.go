@@ -24,7 +24,8 @@ func startSandbox(t *testing.T, args ...string) (address string, cmd *exec.Cmd) 
 	t.Helper()
 	cmd = exec.Command(binary(t), append([]string{"sandbox", "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(cmd.Environ(), "TMPDIR="+t.TempDir(), "MRGATE_LOCALE=nonsense")
+	temp := t.TempDir()
+	cmd.Env = append(cmd.Environ(), "TMPDIR="+temp, "MRGATE_LOCALE=nonsense")
 	errs := &buffer{}
 	cmd.Stderr = errs
 	out, err := cmd.StdoutPipe()
@@ -35,8 +36,13 @@ func startSandbox(t *testing.T, args ...string) (address string, cmd *exec.Cmd) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
+		killed := cmd.Process.Signal(syscall.SIGTERM) != nil // by the test
+		if err := cmd.Wait(); err != nil && !killed {
+			t.Errorf("the sandbox ends with %v", err)
+		}
+		if left, err := os.ReadDir(temp); !killed && (err != nil || len(left) > 0) {
+			t.Errorf("of the sandbox stays %v, %v", left, err)
+		}
 		if errs.String() != "" {
 			t.Errorf("the sandbox says: %s", errs)
 		}
@@ -304,6 +310,7 @@ func TestSandboxPageIsForThisMachineAlone(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	_ = cmd.Wait() // it was killed
 	eventually(t, "the listener is gone with it", func() bool {
 		line, _ := os.ReadFile("/proc/" + child + "/cmdline")
 		return len(line) == 0

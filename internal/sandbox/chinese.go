@@ -7,6 +7,7 @@ func inChinese() map[string]string {
 		"Panes":                           "栏目",
 		"The whole loop, on this machine": "在本机上走完整个流程",
 		"GitLab and Feishu are simulated; what sits between them is the real mrgate. Nothing leaves this machine, and nothing stays.": "GitLab 和飞书是模拟的，中间是真正的 mrgate。一切都在本机，结束后不留痕迹。",
+		"Without scripts, load the page again to see what has happened since.":                                                        "未启用脚本：请重新加载页面查看变化。",
 		"What to try": "可以试试",
 		"(done)":      "（已试过）",
 		"Approve !1 on Alice’s card, and watch all cards.":                    "在 Alice 的卡片上批准 !1，看所有卡片的变化。",

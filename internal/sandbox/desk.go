@@ -78,16 +78,13 @@ func (d *desk) draft() draft {
 // openFirst has something on the page when it is first seen.
 func (d *desk) openFirst() { _ = d.open("", "main") }
 
-// errDesk is an error that tells the visitor what to do instead.
-func errDesk(format string, args ...any) error { return fmt.Errorf(format, args...) }
-
 // do does what a form of the page asks for.
 func (d *desk) do(ctx context.Context, r *http.Request) (toast, error) {
 	what, n := r.PostForm.Get("do"), 0
 	if text := r.PostForm.Get("mr"); text != "" {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > d.count() {
-			return toast{}, errDesk("there is no merge request !%s", text)
+			return toast{}, fmt.Errorf("there is no merge request !%s", text)
 		}
 	}
 	switch {
@@ -110,7 +107,7 @@ func (d *desk) open(title, target string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.opened >= 99 {
-		return errDesk("99 merge requests are enough for one sandbox; start another one")
+		return fmt.Errorf("99 merge requests are enough for one sandbox; start another one")
 	}
 	next := d.draft()
 	if title = strings.TrimSpace(title); title != "" && title != next.title {
@@ -158,7 +155,7 @@ func (d *desk) change(what string, n int, target string) error {
 		gl.SetPipeline(project, n, what)
 	case "retarget":
 		if !slices.Contains(targets(), target) {
-			return errDesk("there is no branch %q", target)
+			return fmt.Errorf("there is no branch %q", target)
 		}
 		did("Bob", "has "+ref+" go into "+target)
 		gl.Retarget(project, n, target)
@@ -179,7 +176,7 @@ func (d *desk) change(what string, n int, target string) error {
 		d.tried["bypass"] = true
 		gl.MergeByHand(project, n, "carol")
 	default:
-		return errDesk("nobody can %q a merge request here", what)
+		return fmt.Errorf("nobody can %q a merge request here", what)
 	}
 	return nil
 }
@@ -222,7 +219,7 @@ func (d *desk) disturb(ctx context.Context, what, who string) (toast, error) {
 	case "freeze", "thaw":
 		p, ok := d.person(who)
 		if !ok {
-			return toast{}, errDesk("there is nobody called %q", who)
+			return toast{}, fmt.Errorf("there is nobody called %q", who)
 		}
 		delete(d.frozen, p.Name)
 		if what == "freeze" {
@@ -230,7 +227,7 @@ func (d *desk) disturb(ctx context.Context, what, who string) (toast, error) {
 		}
 		d.journal.did(deed, p.Name, map[bool]string{true: "is in a lift: the screen stands still", false: "is back: the screen is up to date"}[what == "freeze"])
 	default:
-		return toast{}, errDesk("there is no button %q", what)
+		return toast{}, fmt.Errorf("there is no button %q", what)
 	}
 	return toast{}, nil
 }
@@ -285,15 +282,15 @@ func (d *desk) screen(p person) (messages []feishusim.Message, frozen bool) {
 func (d *desk) click(ctx context.Context, press cardPress, seen int) (toast, error) {
 	who, ok := d.person(press.Person)
 	if !ok {
-		return toast{}, errDesk("there is nobody called %q", press.Person)
+		return toast{}, fmt.Errorf("there is nobody called %q", press.Person)
 	}
 	i := slices.IndexFunc(d.inbox(who), func(m feishusim.Message) bool { return m.ID == press.Message })
 	if i < 0 {
-		return toast{}, errDesk("%s has no such card", who.Name)
+		return toast{}, fmt.Errorf("%s has no such card", who.Name)
 	}
 	m := d.inbox(who)[i]
 	if seen < 1 || seen > len(m.History) {
-		return toast{}, errDesk("that card was never shown")
+		return toast{}, fmt.Errorf("that card was never shown")
 	}
 	card := m.History[seen-1].Card
 	label := press.Button

@@ -23,6 +23,7 @@ type step struct {
 	Kind     kind
 	From, To string // Bob, GitLab, mrgate, Feishu
 	What     string // what it was for: "merges !1 at commit 3f2a91c0"
+	Reply    string // what a click was answered with
 	Word     string // of an entry of the log: its kind
 	About    string // likewise: the merge request, as in !1
 
@@ -272,10 +273,10 @@ func (j *journal) clicked(at time.Time, who person, a feishusim.Answer, err erro
 	switch {
 	case errors.As(err, &client):
 		s.Bad, s.Result = true, cmp.Or(map[bool]string{true: "no answer"}[a.Status == 0], s.Result)
-		s.What += fmt.Sprintf("; %s sees error code %d", who.Name, client.Code)
+		s.Reply = fmt.Sprintf("does not answer; %s sees error code %d", who.Name, client.Code)
 	case a.Toast != nil:
 		s.Bad = a.Toast.Type == "error"
-		s.What += fmt.Sprintf("; mrgate answers “%s” after %d ms", a.Toast.Content, max(1, a.Took.Milliseconds()))
+		s.Reply = fmt.Sprintf("answers “%s” after %d ms", a.Toast.Content, max(1, a.Took.Milliseconds()))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -4,20 +4,16 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 )
 
 // printer prints a story for people.
 type printer struct {
 	out    io.Writer
-	colour bool
-	width  int // 0: lines are as long as they are
+	opts   Options
 	scenes int
 }
 
-func newPrinter(out io.Writer, colour bool, width int) *printer {
-	return &printer{out: out, colour: colour, width: width}
-}
+func newPrinter(out io.Writer, opts Options) *printer { return &printer{out: out, opts: opts} }
 
 // The colours of a terminal: SGR parameters of ECMA-48.
 const (
@@ -60,6 +56,9 @@ func (p *printer) step(s step) {
 		p.line(faint, "     mrgate → log     "+s.What, s.Result)
 	case call:
 		p.line("", fmt.Sprintf("     %-6s → %-6s  %s", s.From, s.To, s.What), s.Result)
+		if s.Reply != "" {
+			p.line("", fmt.Sprintf("     %-6s → %-6s  %s", s.To, s.From, s.Reply), "")
+		}
 	}
 }
 
@@ -70,13 +69,13 @@ func (p *printer) line(style, text, result string) {
 	if result != "" {
 		result = "  " + result
 	}
-	if room := p.width - utf8.RuneCountInString(result); p.width > 0 && utf8.RuneCountInString(text) > room {
-		text = string([]rune(text)[:max(room-1, 0)]) + "…"
+	if p.opts.Width > 0 {
+		text = p.opts.Cut(text, p.opts.Width-len(result))
 	}
-	if p.colour && style != "" {
+	if p.opts.Colour && style != "" {
 		text = "\x1b[" + style + "m" + text + "\x1b[0m"
 	}
-	if p.colour && result != "" {
+	if p.opts.Colour && result != "" {
 		result = "\x1b[" + faint + "m" + result + "\x1b[0m"
 	}
 	_, _ = fmt.Fprintln(p.out, text+result) // if nobody reads it, the exit code still tells

@@ -49,7 +49,9 @@ type Options struct {
 	page string // the address of the page, where the cards' links lead; "": there is none
 
 	Colour bool // of a terminal
-	Width  int  // of a terminal; 0: lines are as long as they are
+	Width  int  // of a terminal, in columns; 0: lines are as long as they are
+	// Cut cuts a text to so many columns; nil where Width is 0.
+	Cut func(text string, columns int) string
 
 	// Break is called with the simulators before the story begins, by a test that
 	// has one of them break a promise; nil: nothing is broken.

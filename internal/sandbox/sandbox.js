@@ -40,12 +40,10 @@
 				} else {
 					const open = [...now.querySelectorAll("details")].map((d) => d.open);
 					[...child.querySelectorAll("details")].forEach((d, i) => { if (open[i]) d.open = true; });
-					const after = now.nextElementSibling;
 					now.replaceWith(child);
 					sent.set(child, html);
 					if (at === now) at = child;
 					now = child;
-					if (after === at && at !== null) { /* the place is right */ }
 				}
 			}
 			if (now === at) at = at.nextElementSibling; else list.insertBefore(now, at);
@@ -132,4 +130,5 @@
 		lost = true;
 	};
 	addEventListener("pagehide", () => events.close());
+	addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 })();

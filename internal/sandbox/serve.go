@@ -40,7 +40,7 @@ func Serve(ctx context.Context, opts Options, listen string, out io.Writer) erro
 		return err
 	}
 	d.openFirst()
-	p := newPrinter(out, opts.Colour, opts.Width)
+	p := newPrinter(out, opts)
 	p.say("mrgate sandbox: the real listener, between a GitLab and a Feishu that are simulated on this machine.")
 	p.say("")
 	p.say("  Open    %s", opts.page)

@@ -56,7 +56,7 @@ func Script(ctx context.Context, opts Options, out io.Writer) error {
 		return err
 	}
 	defer w.Close()
-	t := &story{world: w, ctx: ctx, out: newPrinter(out, opts.Colour, opts.Width)}
+	t := &story{world: w, ctx: ctx, out: newPrinter(out, opts)}
 	t.out.say("mrgate sandbox: the real listener, between a GitLab and a Feishu that are simulated on this machine.")
 	t.out.say("Bob writes code, Alice and Carol may approve it, Dave sits in the group %s and may not.", groupName)
 	for _, scene := range []func(){t.approved, t.turnedDown, t.pushed, t.conflict, t.pipeline, t.killed, t.explained} {

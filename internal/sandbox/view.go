@@ -57,14 +57,13 @@ type cardView struct {
 
 // act is what somebody did, and all that followed.
 type act struct {
-	Key      string
-	At       time.Time
-	Who      string
-	What     string
-	Machine  bool // it was done to a machine
-	Steps    []step
-	Sweeps   int
-	InFlight bool
+	Key     string
+	At      time.Time
+	Who     string
+	What    string
+	Machine bool // it was done to a machine
+	Steps   []step
+	Sweeps  int // calls that looked for what mrgate was not told, and found nothing
 }
 
 // hint is something to try.
@@ -73,10 +72,9 @@ type hint struct {
 	Done      bool
 }
 
-// shownCards is how many of a person's cards are shown at once.
 const (
-	shownCards = 2
-	shownActs  = 25
+	shownCards = 2  // of a person, at once
+	shownActs  = 25 // the newest
 )
 
 func (d *desk) view() view {
