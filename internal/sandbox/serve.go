@@ -45,6 +45,7 @@ func Serve(ctx context.Context, opts Options, listen string, out io.Writer) erro
 	p.say("")
 	p.say("  Open    %s", opts.page)
 	p.say("  Look    mrgate list --config %s", w.config())
+	p.say("  Check   mrgate doctor --config %s", w.config())
 	p.say("  End     Ctrl-C; nothing of it stays")
 
 	web, cancel := context.WithCancel(ctx) // ends the streams of events
