@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/chromedp/chromedp"
+
 	"mrgate/internal/browser"
 	"mrgate/internal/sandbox"
 )
@@ -34,13 +36,13 @@ func (s *studio) card(context.Context) error {
 			}
 			cards[i] = sandbox.SheetCard{Name: name, JSON: raw}
 			if name == "pending" {
-				if err := s.sheet("card-"+language, cards[i:i+1], ".phone", browser.Look{Width: 984, Height: 200, Sharp: true}); err != nil {
+				if err := s.sheet("card-"+language, cards[i:i+1], chromedp.ScreenshotScale(chromedp.CSS(".phone"), 1), browser.Look{Width: 984, Height: 200, Sharp: true}); err != nil {
 					return err
 				}
 			}
 		}
 		for name, dark := range map[string]bool{"light": false, "dark": true} {
-			if err := s.sheet("cards-"+language+"-"+name, cards, "", browser.Look{Width: 984, Height: 200, Dark: dark}); err != nil {
+			if err := s.sheet("cards-"+language+"-"+name, cards, whole(), browser.Look{Width: 984, Height: 200, Dark: dark}); err != nil {
 				return err
 			}
 		}
@@ -48,8 +50,8 @@ func (s *studio) card(context.Context) error {
 	return nil
 }
 
-// sheet writes a picture of cards, or of what the selector finds among them.
-func (s *studio) sheet(name string, cards []sandbox.SheetCard, selector string, look browser.Look) error {
+// sheet writes a picture of a page with cards.
+func (s *studio) sheet(name string, cards []sandbox.SheetCard, take chromedp.Action[[]byte], look browser.Look) error {
 	var page bytes.Buffer
 	if err := sandbox.CardSheet(&page, cards); err != nil {
 		return err
@@ -63,5 +65,5 @@ func (s *studio) sheet(name string, cards []sandbox.SheetCard, selector string, 
 		_, _ = w.Write(page.Bytes())
 	}))
 	defer server.Close()
-	return s.picture(name, server.URL+"/", selector, look)
+	return s.picture(name, server.URL+"/", take, look)
 }

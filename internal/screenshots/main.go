@@ -1,12 +1,12 @@
 // Screenshots makes the pictures in docs/screenshots, with chromium, of what the
-// program really shows: cards, as they are drawn from what is sent to Feishu, and the
-// listener's page, between a GitLab and a Feishu that are simulated.
+// program really shows: cards, as they are drawn from what is sent to Feishu, the
+// listener's page, between a GitLab and a Feishu that are simulated, and the sandbox.
 //
 //	go run ./internal/screenshots
 //	go run ./internal/screenshots -out /tmp/pictures -only page
 //
 // Look at each of them after a change of how things look, and commit those that
-// have changed.
+// have changed. The sheets of all cards are for looking at alone: git ignores them.
 package main
 
 import (
@@ -25,7 +25,7 @@ import (
 
 func main() {
 	out := flag.String("out", "docs/screenshots", "the `directory` for the pictures")
-	only := flag.String("only", "", "of what: card or page; \"\": of all")
+	only := flag.String("only", "", "of what: card, page or sandbox; \"\": of all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *out, *only)
@@ -85,18 +85,17 @@ func looks() map[string]browser.Look {
 	}
 }
 
-// picture writes a picture of the whole page, or of the first element that the
-// selector finds, and complains about what the page does that it should not.
-func (s *studio) picture(name, address, selector string, look browser.Look) error {
+// whole takes a picture of all of a page, however long.
+func whole() chromedp.Action[[]byte] { return chromedp.FullScreenshot(100) }
+
+// picture writes a picture that take takes, and complains about what the page does
+// that it should not.
+func (s *studio) picture(name, address string, take chromedp.Action[[]byte], look browser.Look) error {
 	tab, err := browser.Open(s.browser, address, look)
 	if err != nil {
 		return err
 	}
 	defer tab.Close()
-	take := chromedp.FullScreenshot(100)
-	if selector != "" {
-		take = chromedp.ScreenshotScale(chromedp.CSS(selector), 1)
-	}
 	png, err := chromedp.Run(tab.Context, take)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

@@ -105,7 +105,7 @@ func (s *studio) page(ctx context.Context) error {
 		for name, path := range map[string]string{
 			"now": "/", "request": "/requests/8", "merges": "/merges?show=all", "search": "/requests?q=%E6%94%AF%E4%BB%98",
 		} {
-			if err := s.picture("page-"+name+"-"+look, t.admin+path, "", how); err != nil {
+			if err := s.picture("page-"+name+"-"+look, t.admin+path, whole(), how); err != nil {
 				return err
 			}
 		}

@@ -73,9 +73,9 @@ func (s *studio) play(ctx context.Context, locale string) (err error) {
 	for look, how := range map[string]browser.Look{
 		"light": {Width: 1440, Height: 1000},
 		"dark":  {Width: 1440, Height: 1000, Dark: true},
-		"phone": {Width: 380, Height: 200},
+		"phone": {Width: 380, Height: 1600},
 	} {
-		if err := s.picture("sandbox-"+locale+"-"+look, address, "", how); err != nil {
+		if err := s.picture("sandbox-"+locale+"-"+look, address, chromedp.CaptureScreenshot(), how); err != nil {
 			return err
 		}
 	}
