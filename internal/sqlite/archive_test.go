@@ -162,6 +162,9 @@ func plans(t *testing.T, s *Store, do func() error) map[string][]string {
 			}
 			delete(r.prepared, query)
 		}
+		if err := r.forget(); err != nil {
+			t.Error(err)
+		}
 		s.readers <- r
 	}
 	if err := do(); err != nil {
@@ -170,7 +173,7 @@ func plans(t *testing.T, s *Store, do func() error) map[string][]string {
 	found := make(map[string][]string)
 	for range readers {
 		r := <-s.readers
-		for query := range r.prepared {
+		for _, query := range queriesOf(r) {
 			if !strings.HasPrefix(strings.TrimSpace(query), "SELECT") {
 				continue
 			}

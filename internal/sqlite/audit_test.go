@@ -71,7 +71,7 @@ func TestAuditPlans(t *testing.T) {
 	for range readers {
 		r := <-s.readers
 		defer func() { s.readers <- r }()
-		for query := range r.prepared {
+		for _, query := range queriesOf(r) {
 			if !strings.HasPrefix(strings.TrimSpace(query), "SELECT") {
 				continue
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -667,7 +668,7 @@ func TestPlans(t *testing.T) {
 	}
 	queries := make(map[string]bool)
 	for _, r := range sessions {
-		for query := range r.prepared {
+		for _, query := range queriesOf(r) {
 			if verb := strings.Fields(query)[0]; slices.Contains([]string{"SELECT", "UPDATE", "DELETE", "INSERT"}, verb) {
 				queries[query] = true
 			}
@@ -701,4 +702,9 @@ func TestPlans(t *testing.T) {
 			}
 		}
 	}
+}
+
+// queriesOf are the statements that the session has prepared.
+func queriesOf(r *session) []string {
+	return slices.AppendSeq(slices.Collect(maps.Keys(r.prepared)), maps.Keys(r.direct))
 }
