@@ -160,7 +160,10 @@ const maxLink = 300
 // could end the link or begin an entity is written in another way (CommonMark
 // 0.31, 6.3; the page of the component says that only http and https are links).
 func linkTarget(s string) string {
-	target := strings.NewReplacer("(", "%28", ")", "%29", "[", "%5B", "]", "%5D", "&", "&#38;").Replace(webURL(s))
+	target := webURL(s)
+	if target != "" { // which most pieces of a text have none of
+		target = strings.NewReplacer("(", "%28", ")", "%29", "[", "%5B", "]", "%5D", "&", "&#38;").Replace(target)
+	}
 	if len(target) > maxLink {
 		return ""
 	}
