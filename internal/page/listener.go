@@ -53,15 +53,7 @@ func Listener(cfg ListenerConfig) (map[string]http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read pages: %w", err)
 	}
-	l.pages, err = Load(files, template.FuncMap{
-		"day":    func(t time.Time) string { return t.In(cfg.Zone).Format("2006-01-02 15:04") },
-		"moment": func(t time.Time) string { return t.In(cfg.Zone).Format("2006-01-02 15:04:05") },
-		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"ago":    func(t, now time.Time) string { return ago(now.Sub(t)) },
-		"forge":  forgeLink,
-		"hash":   func(h string) string { return story.Clean(h[:min(len(h), 16)]) },
-		"table":  func(caption string, rows any) map[string]any { return map[string]any{"Caption": caption, "Rows": rows} },
-	})
+	l.pages, err = Load(files, l.functions())
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +65,19 @@ func Listener(cfg ListenerConfig) (map[string]http.Handler, error) {
 		"GET /merges":        l.handle(l.merges),
 	})
 	return routes, nil
+}
+
+// functions are what the templates of these pages call.
+func (l *listenerPage) functions() template.FuncMap {
+	return template.FuncMap{
+		"day":    func(t time.Time) string { return t.In(l.Zone).Format("2006-01-02 15:04") },
+		"moment": func(t time.Time) string { return t.In(l.Zone).Format("2006-01-02 15:04:05") },
+		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"ago":    func(t, now time.Time) string { return ago(now.Sub(t)) },
+		"forge":  forgeLink,
+		"hash":   func(h string) string { return story.Clean(h[:min(len(h), 16)]) },
+		"table":  func(caption string, rows any) map[string]any { return map[string]any{"Caption": caption, "Rows": rows} },
+	}
 }
 
 // view is a page to be shown.

@@ -13,6 +13,9 @@ import (
 	"mrgate/internal/story"
 )
 
+// stillMoving is how long after its end something may still happen to a request.
+const stillMoving = time.Hour
+
 // longestStory is how many entries of the log one page shows, the last ones.
 const longestStory = 500
 
@@ -74,7 +77,8 @@ func (l *listenerPage) request(r *http.Request) (view, error) {
 	}
 	q := requestOf(s, time.Now())
 	title := fmt.Sprintf("%s %s: %s", q.Name, s.State, s.Title)
-	return view{name: "request.html", title: title, live: true, data: q}, nil
+	live := q.Ended.IsZero() || time.Since(q.Ended) < stillMoving
+	return view{name: "request.html", title: title, live: live, data: q}, nil
 }
 
 func requestOf(s *story.Story, now time.Time) *request {
