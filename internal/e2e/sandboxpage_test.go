@@ -169,6 +169,22 @@ func TestSandboxInABrowser(t *testing.T) {
 	v.merged(1, "Alice")
 
 	v.opens(2)
+	// What somebody writes into is left alone until they leave it, and a button that
+	// was pressed keeps the focus.
+	v.write("carol", "Please")
+	v.run(fmt.Sprintf(`document.querySelector(%q).focus()`, card("carol")+" textarea"))
+	v.press("mr-2-push")
+	v.reads(card("alice"), "updated")
+	if text := v.text(card("carol")); strings.Contains(text, "updated") {
+		t.Errorf("a card changes while somebody writes on it:\n%s", text)
+	}
+	v.run(`document.getElementById("mr-2-push").focus()`)
+	v.reads(card("carol"), "updated")
+	v.press("mr-2-conflict")
+	v.reads("#mr-2", "Mend on the target")
+	if focus := v.run(`return document.activeElement.id`); focus != "mr-2-push" {
+		t.Errorf("the focus went from the button that was pressed to %q", focus)
+	}
 	v.write("carol", "Please add a test")
 	v.click("carol", "Reject and close")
 	v.reads("#mr-2", "closed")

@@ -98,7 +98,7 @@
 		event.preventDefault();
 		const body = new URLSearchParams(new FormData(form, button));
 		button?.closest("dialog")?.close();
-		if (document.activeElement?.matches("textarea, input")) document.activeElement.blur();
+		if (form.contains(document.activeElement) && document.activeElement.matches("textarea, input, select")) document.activeElement.blur();
 		form.setAttribute("aria-busy", "true");
 		try {
 			const answer = await fetch(form.getAttribute("action"), {method: "POST", body, headers: {Accept: "application/json"}});
