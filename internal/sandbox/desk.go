@@ -27,6 +27,7 @@ type desk struct {
 	faults   map[string]func()              // what takes a fault back, by its name
 	frozen   map[string][]feishusim.Message // what is on a screen that stands still, by the person
 	tried    map[string]bool                // what the visitor has tried, by the hint
+	dark     bool                           // the listener and GitLab were gone at once
 }
 
 // toast is what the page says after something was done.
@@ -187,15 +188,17 @@ func (d *desk) disturb(ctx context.Context, what, who string) (toast, error) {
 	case "kill":
 		d.journal.did(process, "You", "kill -9 the listener")
 		d.listener.kill()
-		d.try("kill")
-		return toast{}, nil
 	case "start":
 		d.journal.did(process, "You", "start the listener again")
-		return toast{}, d.listener.start(ctx)
+		if err := d.listener.start(ctx); err != nil {
+			return toast{}, err
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	defer d.recovered()
 	switch what {
+	case "kill", "start":
 	case "gitlab-down", "gitlab-up":
 		d.fault("gitlab", what == "gitlab-down", func() func() {
 			return d.gitlab.Inject(gitlabsim.Fault{Status: http.StatusBadGateway})
@@ -230,6 +233,16 @@ func (d *desk) disturb(ctx context.Context, what, who string) (toast, error) {
 		return toast{}, fmt.Errorf("there is no button %q", what)
 	}
 	return toast{}, nil
+}
+
+// recovered notices that everything runs again after both sides were gone; mu is
+// held.
+func (d *desk) recovered() {
+	alive, down := d.listener.alive(), d.faults["gitlab"] != nil
+	d.dark = d.dark || !alive && down
+	if d.dark && alive && !down {
+		d.tried["kill"] = true
+	}
 }
 
 // fault switches a fault on or off; mu is held.
@@ -284,11 +297,12 @@ func (d *desk) click(ctx context.Context, press cardPress, seen int) (toast, err
 	if !ok {
 		return toast{}, fmt.Errorf("there is nobody called %q", press.Person)
 	}
-	i := slices.IndexFunc(d.inbox(who), func(m feishusim.Message) bool { return m.ID == press.Message })
+	inbox := d.inbox(who)
+	i := slices.IndexFunc(inbox, func(m feishusim.Message) bool { return m.ID == press.Message })
 	if i < 0 {
 		return toast{}, fmt.Errorf("%s has no such card", who.Name)
 	}
-	m := d.inbox(who)[i]
+	m := inbox[i]
 	if seen < 1 || seen > len(m.History) {
 		return toast{}, fmt.Errorf("that card was never shown")
 	}
