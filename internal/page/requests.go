@@ -95,7 +95,7 @@ func (l *listenerPage) requests(r *http.Request) (view, error) {
 		if q.List, more, err = l.list(r.Context(), f, rows); more {
 			next = q.List[len(q.List)-1].Number
 		}
-		v.live = q.First == ""
+		v.live = q.First == "" && q.Project == "" // of a project, it takes its time
 	}
 	if err != nil {
 		return view{}, err

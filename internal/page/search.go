@@ -57,7 +57,10 @@ func (l *listenerPage) named(ctx context.Context, text string) (int64, error) {
 func (l *listenerPage) search(ctx context.Context, f gate.Filter, text string) (list []row, looked int, next int64, err error) {
 	words := strings.Fields(strings.ToLower(text))
 	now := time.Now()
-	for f.Limit = searchStep; looked < searchMost; {
+	if f.Limit = searchStep; f.Project != "" {
+		f.Limit = searchMost // a project's are all found, however few are read of them: once is enough
+	}
+	for looked < searchMost {
 		found, err := l.Archive.List(ctx, f)
 		if err != nil {
 			return nil, 0, 0, err
@@ -72,7 +75,7 @@ func (l *listenerPage) search(ctx context.Context, f gate.Filter, text string) (
 				return list, looked, f.Before, nil
 			}
 		}
-		if len(found) < searchStep {
+		if len(found) < f.Limit {
 			return list, looked, 0, nil
 		}
 	}

@@ -188,17 +188,17 @@ func fillPast(b *testing.B, s *Store, n int) {
 	for _, query := range []string{
 		`BEGIN`,
 		`INSERT INTO merge_request (id, forge, project, number, path, author, merge_commit, opening, why, wake, lease, tries, chat_tries, error)
-			` + numbers + `SELECT i, 'gitlab', 2 + i % 500, i, 'group/project-' || i % 500, 'bob', printf('%040x', i), 1, '', 3, '', 0, 0, '' FROM n`,
+			` + numbers + `SELECT i, 'gitlab', 2 + i % 500, i, 'group/project-' || (i % 500), 'bob', printf('%040x', i), 1, '', 3, '', 0, 0, '' FROM n`,
 		`INSERT INTO seen (merge_request, snapshot)
 			` + numbers + `SELECT i, '{"path":"group/project","title":"A title"}' FROM n`,
-		`INSERT INTO request (id, merge_request, seq, opening, head, target, state, cause, settled, dry, rule, terms, policy_hash, panel, opened_at, ended_at, note_ref, scheduled, blocked, answered)
-			` + numbers + `SELECT i, i, 1, 1, printf('%040x', i), 'main', 'merged', '', 1, 0, 'rule 1', '{}', 'hash', '{}', i, i, '', 0, '{}', '' FROM n`,
+		`INSERT INTO request (id, merge_request, seq, opening, head, target, state, cause, settled, dry, rule, terms, policy_hash, panel, opened_at, ended_at, note_ref, note_shown, status_shown, scheduled, blocked, answered)
+			` + numbers + `SELECT i, i, 1, 1, printf('%040x', i), 'main', 'merged', '', 1, 0, 'rule 1', '{}', 'hash', '{}', i, i, '', '', '', 0, '{}', '' FROM n`,
 		`INSERT INTO log (number, at, merge_request, request, kind, data, hash)
 			` + numbers + `SELECT i, i, i, i, 'decided', '{}', printf('%064x', i) FROM n`,
 		`INSERT INTO decision (request, person, name, verdict, reason, via, shown, void, at, entry)
 			` + numbers + `SELECT i, 'ou_alice', 'Alice', 'approve', '', 'card', '', 0, i, i FROM n`,
-		`INSERT INTO message (key, request, kind, recipient, sent_as, shown, face, tries, told, said, gone)
-			` + numbers + `SELECT printf('%048x', i * 7919 % 1000003), i, 'card', 'person:ou_alice', '', '', '', 0, '', '', '' FROM n`,
+		`INSERT INTO message (key, request, kind, recipient, sent_as, shown, face, dry, awaited, tries, told, said, gone)
+			` + numbers + `SELECT printf('%048x', i * 7919 % 1000003), i, 'card', 'person:ou_alice', '', '', '', 0, 0, 0, '', '', '' FROM n`,
 		`COMMIT`,
 		`PRAGMA wal_checkpoint(TRUNCATE)`, // or the clicks would pay for it
 	} {
