@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	mostMemory = 100 << 20
+	// mostMemory is with the program's own file, of which up to 24 MiB are mapped.
+	mostMemory = 120 << 20
 	// largest is just below the longest body that is read; eight come at once.
 	largest = 8<<20 - 4096
 	// gone is how long a connection that does nothing may stay.

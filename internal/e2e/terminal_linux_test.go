@@ -133,8 +133,9 @@ func TestDecideSaysWhatItWaitsFor(t *testing.T) {
 		t.Errorf("in colour: %q", got)
 	}
 	got := plain.screen.String()
-	if got != strings.NewReplacer("\x1b[32m", "", "\x1b[0m", "").Replace(colored.screen.String()) {
-		t.Errorf("without colour: %q", got)
+	age := regexp.MustCompile(` +\d+s\r`) // it is older in the second table
+	if want := strings.NewReplacer("\x1b[32m", "", "\x1b[0m", "").Replace(colored.screen.String()); age.ReplaceAllString(got, "") != age.ReplaceAllString(want, "") {
+		t.Errorf("without colour: %q, want %q", got, want)
 	}
 	for row := range strings.Lines(got) {
 		if row = strings.TrimRight(row, "\r\n"); len([]rune(row)) > 80 || !strings.HasSuffix(row, "AGE") && !strings.HasSuffix(row, "s") {

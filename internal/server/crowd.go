@@ -33,7 +33,7 @@ const (
 	// memoryGoal is where Go's runtime stops saving its work and collects what is
 	// no longer used, if need be all the time. Without it the process would take
 	// twice what it holds, of what others have sent it as well.
-	memoryGoal = 64 << 20
+	memoryGoal = 56 << 20
 	// farewell is how many leave at once where the process may open no more files:
 	// it needs some itself, for its own calls.
 	farewell = 64
