@@ -76,11 +76,12 @@ func (l *listener) kill() {
 	l.done <- err
 }
 
-// memory is what the listener holds now, and the most that it ever held, in MiB.
-func (l *listener) memory() (now, most int, err error) {
+// memory is what the listener holds now and the most that it ever held, in MiB.
+// Of what it holds now, own is what is not the program itself, as its file has it.
+func (l *listener) memory() (now, own, most int, err error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.cmd.Process.Pid))
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	field := func(name string) int {
 		_, rest, _ := strings.Cut(string(data), name+":")
@@ -88,7 +89,7 @@ func (l *listener) memory() (now, most int, err error) {
 		n, _ := strconv.Atoi(kib) // the kernel writes numbers
 		return (n + 1023) / 1024
 	}
-	return field("VmRSS"), field("VmHWM"), nil
+	return field("VmRSS"), field("RssAnon"), field("VmHWM"), nil
 }
 
 // cpu is how long the listener has run on a processor so far. It is counted in
@@ -138,12 +139,12 @@ func (w *world) idle(ctx context.Context, _ options, s *sheet) error {
 	if err != nil {
 		return err
 	}
-	now, most, err := w.listener.memory()
+	now, own, most, err := w.listener.memory()
 	if err != nil {
 		return err
 	}
 	s.add("idle listener: CPU", fmt.Sprintf("%.1f %% of a core", share), held(share < 1, "0 %"), "")
-	s.add("idle listener: memory", fmt.Sprintf("%d MiB", now), held(now <= budgetIdle, fmt.Sprintf("%d MiB", budgetIdle)), "")
+	s.add("idle listener: memory", fmt.Sprintf("%d MiB, %d of them not the program itself", now, own), held(now <= budgetIdle, fmt.Sprintf("%d MiB", budgetIdle)), "")
 	s.add("memory while all of that was opened", fmt.Sprintf("at most %d MiB", most), held(most <= budgetMost, fmt.Sprintf("%d MiB", budgetMost)), "")
 	return nil
 }

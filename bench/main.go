@@ -7,14 +7,15 @@
 //
 // It builds mrgate and starts its listener against a simulated GitLab and a
 // simulated Feishu, which are in this process and on the same machine, and so
-// share its cores. docs/performance.md says what the figures mean. Everything goes the way it goes in earnest: the database is
+// share its cores. Everything goes the way it goes in earnest: the database is
 // filled by webhooks, clicks are signed and encrypted callbacks, and what follows
 // them (approve, read, merge, note, cards) is done while the next ones come.
+// docs/performance.md says what the figures mean.
 //
 // Figures of a machine that is busy with other things say little: it says so if it
 // was, and the bare handler beside them, which does nothing but one fsync a click,
-// says how busy. It takes some gigabytes of disk, for the past requests. On a file system in memory (-dir) fsync costs nothing, and neither
-// of the two figures says anything.
+// says how busy. On a file system in memory (-dir) fsync costs nothing, and neither
+// of the two figures says anything. The past requests take about two gigabytes.
 package main
 
 import (

@@ -55,7 +55,7 @@ func (w *world) nightDown(ctx context.Context, o options, s *sheet) error {
 		return err
 	}
 	s.add("all of them looked at", fmt.Sprintf("%.1f s", (time.Since(began)-3*time.Second).Seconds()), "", "")
-	_, held2, err := w.listener.memory()
+	_, _, held2, err := w.listener.memory()
 	if err != nil {
 		return err
 	}

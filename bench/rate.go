@@ -30,7 +30,7 @@ func (w *world) fullRate(ctx context.Context, o options, s *sheet) error {
 		fmt.Sprintf("bare handler: %s; p99 is %.1f times that", answered(bare.Took), float64(p99)/float64(beside)))
 	s.add("CPU of the listener for a click and all that follows", ms(r.cpu), "", "")
 	s.add("all of them merged, after the last click", fmt.Sprintf("%.1f s", r.merged.Seconds()), "", "")
-	_, most, err := w.listener.memory()
+	_, _, most, err := w.listener.memory()
 	if err != nil {
 		return err
 	}
