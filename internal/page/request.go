@@ -142,7 +142,7 @@ func peopleOf(s *story.Story) (list []person) {
 }
 
 func deliveryOf(m story.Message) delivery {
-	d := delivery{Kind: string(m.Kind), To: cmp.Or(m.Name, m.To), Is: "sent", Tone: ToneDone}
+	d := delivery{Kind: story.MessageName(m.Kind), To: cmp.Or(m.Name, m.To), Is: "sent", Tone: ToneDone}
 	if m.Group {
 		d.To = "group " + m.To
 	}

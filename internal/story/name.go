@@ -74,3 +74,12 @@ func CleanList(items []string) string {
 	}
 	return strings.Join(list, ", ")
 }
+
+// MessageName is what a message is, for people: "card", "notice that it is blocked
+// (conflict)".
+func MessageName(kind gate.MessageKind) string {
+	if cause, is := strings.CutPrefix(string(kind), string(gate.KindStuck)+" "); is {
+		return "notice that it is blocked (" + Clean(cause) + ")"
+	}
+	return Clean(string(kind))
+}

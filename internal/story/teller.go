@@ -370,7 +370,7 @@ func effected(d gate.EffectData) string {
 }
 
 func (t *Teller) message(ctx context.Context, request int64, d gate.MessageData) string {
-	kind, to := Clean(string(d.Kind)), t.to(ctx, request, d.To)
+	kind, to := MessageName(d.Kind), t.to(ctx, request, d.To)
 	what := kind + " to " + to
 	switch d.Did {
 	case gate.MessageSent:

@@ -46,6 +46,7 @@ func TestTells(t *testing.T) {
 		{gate.EntryEffect, `{"effect":"merge","head":"0123456789","answer":"moved"}`, "GitLab did not merge commit 01234567: the merge request has changed"},
 		{gate.EntryEffect, `{"effect":"retract","head":"0123456789","answer":"done"}`, "took approval and auto-merge back in GitLab"},
 		{gate.EntryMessage, `{"did":"let go","kind":"card","to":{"id":"ou_alice"},"key":"k","why":"message is gone"}`, `card to Alice was let go: "message is gone"`},
+		{gate.EntryMessage, `{"did":"sent","kind":"stuck conflict","to":{"id":"ou_alice"},"key":"k"}`, "notice that it is blocked (conflict) sent to Alice"},
 		{gate.EntryMessage, `{"did":"sent","kind":"card","to":{"group":true,"id":"oc_1"},"key":"k"}`, "card sent to group oc_1"},
 		{gate.EntryMessage, `{"did":"changed","kind":"card","to":{"id":"ou_alice"},"key":"k","shows":"merged 1/1"}`, "card to Alice changed to merged 1/1"},
 		{gate.EntryMessage, `{"did":"answered","kind":"card","to":{"id":"ou_alice"},"key":"k","shows":"approved 1/1"}`, "card to Alice changed to approved 1/1 by the answer to a click"},

@@ -20,9 +20,9 @@ func troubles(ctx context.Context, t *Teller, mr *gate.MergeRequest) (list []str
 		to := t.to(ctx, r.ID, m.To)
 		switch {
 		case m.Gone != "" && !strings.HasPrefix(m.Gone, "taken over"):
-			list = append(list, fmt.Sprintf("the %s to %s is followed no more%s", Clean(string(m.Kind)), to, because(m.Gone)))
+			list = append(list, fmt.Sprintf("the %s to %s is followed no more%s", MessageName(m.Kind), to, because(m.Gone)))
 		case m.Gone == "" && m.Tries > 0:
-			list = append(list, fmt.Sprintf("the %s to %s has failed, %d in a row", Clean(string(m.Kind)), to, m.Tries))
+			list = append(list, fmt.Sprintf("the %s to %s has failed, %d in a row", MessageName(m.Kind), to, m.Tries))
 		}
 	}
 	if !r.Settled && mr.Tries > 0 {
