@@ -81,12 +81,12 @@ func (env *Environment) askedFor(cfg *config.Config) (askedFor, error) {
 		}
 		event, err := gitlab.ParseEvent(body)
 		if err != nil {
-			return askedFor{}, fmt.Errorf("notify: --event %s: %w", cfg.Event, err)
+			return askedFor{}, fmt.Errorf("notify: --event %s: %w; it takes the body of a merge request webhook as GitLab sends it", cfg.Event, err)
 		}
 		return of(event), nil
 	case cfg.Project != "" || cfg.MR != 0:
 		if cfg.Project == "" || cfg.MR == 0 {
-			return askedFor{}, usage("notify: --project and --mr go together")
+			return askedFor{}, usage("notify: --project and --mr go together; give both, as in --project payments/api --mr 7")
 		}
 		a := askedFor{Ask: server.Ask{Project: cfg.Project, MR: cfg.MR, Again: cfg.Again}, name: fmt.Sprintf("%s!%d", cfg.Project, cfg.MR)}
 		if id, err := strconv.ParseInt(cfg.Project, 10, 64); err == nil {

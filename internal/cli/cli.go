@@ -111,10 +111,13 @@ is told.`,
 	for _, cmd := range root.Commands() {
 		args := cmd.Args
 		cmd.Args = func(cmd *cobra.Command, given []string) error {
-			if err := args(cmd, given); err != nil {
-				return usage("%w; see '%s --help'", err, cmd.CommandPath())
+			switch err := args(cmd, given); {
+			case err == nil:
+				return nil
+			case len(given) == 0:
+				return usage("%s: REF is missing; write it as '%s', see '%s --help'", cmd.Name(), cmd.UseLine(), cmd.CommandPath())
 			}
-			return nil
+			return usage("%s: %q is one argument too many; write it as '%s', see '%s --help'", cmd.Name(), given[len(given)-1], cmd.UseLine(), cmd.CommandPath())
 		}
 	}
 	root.Args = func(_ *cobra.Command, args []string) error {

@@ -60,14 +60,15 @@ address does it, for whoever has an operator token.
 			return usage("decide: say either --approve or --reject")
 		case cfg.Server != "":
 			return env.decideServer(cmd.Context(), cfg, args)
+		}
+		named, err := parseReference(cfg, args)
+		switch {
+		case err != nil:
+			return err
 		case cfg.GitLabToken.Reveal() == "":
 			return usage("decide: gitlab-token is missing; set MRGATE_GITLAB_TOKEN or MRGATE_GITLAB_TOKEN_FILE")
 		case len(cfg.Policy.Rules) == 0:
 			return usage("decide: there is no policy that says what may be decided; name a file with rules by --config")
-		}
-		named, err := parseReference(cfg, args)
-		if err != nil {
-			return err
 		}
 		return env.decide(cmd.Context(), cfg, named)
 	}

@@ -29,9 +29,9 @@ the clocks of both; who each approver is, whether a rule can be fulfilled, and
 whether mrgate can tell who wrote what; and the database, its disk and its log.
 
 It only reads. What cannot be told from here is said as "unchecked": above all,
-whether the app's callback is subscribed in Feishu's console. That shows
---send-test, which sends that person a card with one button. With --long-connection
-it waits for the click itself; Feishu gives a click to any of an app's connections,
+whether the app's callback is subscribed in Feishu's console. --send-test shows it:
+it sends that person a card with one button. With --long-connection doctor waits for
+the click itself; Feishu gives a click to any of an app's connections,
 so a listener that has one may take it instead (the card then says that it arrived).
 Without, the running listener has to take the click, and the card says whether it did.
 

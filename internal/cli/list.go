@@ -52,8 +52,8 @@ States: ` + strings.Join(stateNames(), ", "),
 	config.DefineWho(cmd.Flags())
 	reword(cmd, "json", "the same as --format json")
 	reword(cmd, "project", "only of this project, by its path or ID, or of all below a group: 'group/*'")
-	reword(cmd, "since", "only requests that were opened, or merges that happened, in this last time, as in 7d")
-	reword(cmd, "older-than", "only those of longer ago, as in 4h")
+	reword(cmd, "since", "only requests that were opened, or merges that happened, within this time, as in 7d")
+	reword(cmd, "older-than", "only those from longer ago than this, as in 4h")
 	cmd.Flags().Lookup("limit").DefValue = fmt.Sprint(listed)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := env.load(cmd)

@@ -60,8 +60,8 @@ its width.`,
 	}
 	config.Define(cmd.Flags(), "config", "db", "json", "since", "limit",
 		"verify", "anchor", "from_gitlab", "gitlab_url", "gitlab_token", "gitlab_ca_file")
-	reword(cmd, "since", "only entries of this last time, as in 7d; with --from-gitlab: requests")
-	reword(cmd, "limit", "at most so many, the last ones; 0: all; with --from-gitlab: merge requests")
+	reword(cmd, "since", "only entries from within this time, as in 7d; with --from-gitlab: requests")
+	reword(cmd, "limit", "at most this many, the last ones; 0: all; with --from-gitlab: merge requests")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, err := env.load(cmd)
 		if err != nil {

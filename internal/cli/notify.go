@@ -33,7 +33,7 @@ author a notice.
 
 The merge request is taken from --event (the JSON body of a GitLab merge request
 webhook), else from --project and --mr (read from GitLab), else from the variables
-of a merge request pipeline. Who is asked says the policy, or --approver.
+of a merge request pipeline. The policy says who is asked, or --approver.
 
 It keeps no state: a listener (mrgate serve-callback) takes the clicks. The first
 click on such a card has the listener look at GitLab and turn the card into its
@@ -214,7 +214,7 @@ func (env *Environment) asking(ctx context.Context, cfg *config.Config) (gate.As
 			err = event.Check()
 		}
 		if err != nil {
-			return gate.Asking{}, fmt.Errorf("notify: --event %s: %w", cfg.Event, err)
+			return gate.Asking{}, fmt.Errorf("notify: --event %s: %w; it takes the body of a merge request webhook as GitLab sends it", cfg.Event, err)
 		}
 		return gate.Asking{Ref: event.Ref, Snapshot: event.Snapshot}, nil
 	case cfg.Project != "" || cfg.MR != 0:
@@ -239,7 +239,7 @@ func (env *Environment) asking(ctx context.Context, cfg *config.Config) (gate.As
 func askingOf(ctx context.Context, cfg *config.Config) (gate.Asking, error) {
 	switch {
 	case cfg.Project == "" || cfg.MR == 0:
-		return gate.Asking{}, usage("notify: --project and --mr go together")
+		return gate.Asking{}, usage("notify: --project and --mr go together; give both, as in --project payments/api --mr 7")
 	case cfg.GitLabToken.Reveal() == "":
 		return gate.Asking{}, usage("notify: gitlab-token is missing, to read the merge request; set MRGATE_GITLAB_TOKEN or MRGATE_GITLAB_TOKEN_FILE")
 	}
@@ -280,7 +280,7 @@ func (env *Environment) readEvent(name string) ([]byte, error) {
 			if path, ok := errors.AsType[*os.PathError](err); ok {
 				err = path.Err
 			}
-			return nil, fmt.Errorf("notify: cannot read --event %s: %w", name, err)
+			return nil, fmt.Errorf("notify: cannot read --event %s: %w; check the name and who may read it", name, err)
 		}
 		defer func() { _ = file.Close() }()
 		from = file

@@ -39,7 +39,7 @@ func parseReference(cfg *config.Config, args []string) (reference, error) {
 	case byFlags && len(args) > 0:
 		return reference{}, usage("name the merge request once: by %s, or by --project and --mr", args[0])
 	case byFlags && (cfg.Project == "" || cfg.MR == 0):
-		return reference{}, usage("--project and --mr go together")
+		return reference{}, usage("--project and --mr go together; give both, as in --project payments/api --mr 7")
 	case byFlags:
 		return reference{text: fmt.Sprintf("%s!%d", cfg.Project, cfg.MR), project: cfg.Project, mr: cfg.MR}, nil
 	case len(args) == 0:

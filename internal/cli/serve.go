@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -102,10 +103,7 @@ are paused: their cards take no decision until it is over.`,
 
 // mayServe refuses what could never work, or would be less safe than it looks.
 func mayServe(cfg *config.Config) error {
-	if wrong := obstacles(cfg); len(wrong) > 0 {
-		return wrong[0]
-	}
-	return nil
+	return errors.Join(obstacles(cfg)...)
 }
 
 // obstacles are all the settings for which a listener does not start.

@@ -74,7 +74,7 @@ func parseFile(name string, data []byte, found bool) (*File, []Problem) {
 		case e.key == "config":
 			at.Text = "config cannot stand in the config file; use --config or MRGATE_CONFIG"
 		case i < 0:
-			at.Text = fmt.Sprintf("%s is no setting%s", quote(e.key), didYouMean(e.key, known, "see mrgate help"))
+			at.Text = fmt.Sprintf("%s is no setting%s", quote(e.key), didYouMean(e.key, known, "see 'mrgate serve-callback --help'"))
 		case found:
 			at.Text = fmt.Sprintf("%s may not stand in a %s that was merely found, only the policy may; name the file with --config or MRGATE_CONFIG, or set %s", e.key, DefaultFile, settings[i].Env())
 		default:

@@ -76,9 +76,9 @@ func Settings() []Setting {
 		{Name: "feishu_encrypt_key", Usage: "the Feishu app's encrypt key; only encrypted callbacks are then accepted", Secret: true, Many: true, field: secrets(func(c *Config) *Secrets { return &c.FeishuEncryptKey })},
 		{Name: "feishu_old_callbacks", Usage: "accept old-style callbacks beside an encrypt key", field: flag(func(c *Config) *bool { return &c.FeishuOldCallbacks })},
 
-		{Name: "listen", Usage: "where webhooks, clicks and API calls arrive", Default: ":8080", field: func(c *Config) value { return listenValue{&c.Listen} }},
+		{Name: "listen", Usage: "where webhooks, clicks and API calls arrive; off with --long-connection, unless given", Default: ":8080", field: func(c *Config) value { return listenValue{&c.Listen} }},
 		{Name: "admin_listen", Usage: "where the page, metrics and operators' decisions are; beyond loopback it takes the operator token", Default: "127.0.0.1:8081", field: func(c *Config) value { return listenValue{&c.AdminListen} }},
-		{Name: "public_url", Usage: "the listener's address as seen from outside", field: address(func(c *Config) *string { return &c.PublicURL })},
+		{Name: "public_url", Usage: "the listener's address as seen from outside; the aud of jobs' ID tokens", field: address(func(c *Config) *string { return &c.PublicURL })},
 		{Name: "db", Usage: "database file", Default: "mrgate.db", field: text("file", func(c *Config) *string { return &c.DB })},
 		{Name: "sweep", Usage: "how often to look for what no webhook told; 0: never", Default: "1m", field: func(c *Config) value { return durationValue{&c.Sweep, time.Second} }},
 		{Name: "backfill", Usage: "also ask for merge requests that were open before the first start, or that no rule covered then", field: flag(func(c *Config) *bool { return &c.Backfill })},
@@ -94,7 +94,7 @@ func Settings() []Setting {
 		{Name: "mr", Usage: "number of the merge request in its project (the 7 of !7)", field: func(c *Config) value { return numberValue{&c.MR} }},
 		{Name: "approver", Usage: "who may decide, instead of a policy's rules; repeats", Many: true, field: func(c *Config) value { return peopleValue{&c.Approvers} }},
 		{Name: "again", Usage: "ask again after a request expired or was rejected", field: flag(func(c *Config) *bool { return &c.Again })},
-		{Name: "wait", Usage: "wait as long for the decision", field: func(c *Config) value { return durationValue{to: &c.Wait} }},
+		{Name: "wait", Usage: "how long to wait for the decision, as in 30m", field: func(c *Config) value { return durationValue{to: &c.Wait} }},
 		{Name: "if_no_rule", Usage: "what to do while waiting if no rule matches", Default: "fail", field: func(c *Config) value { return wordValue{&c.IfNoRule, []string{"fail", "pass"}} }},
 
 		{Name: "approve", Usage: "approve it", field: flag(func(c *Config) *bool { return &c.Approve })},
@@ -114,9 +114,9 @@ func Settings() []Setting {
 		{Name: "target_branch", Usage: "target branch", field: text("branch", func(c *Config) *string { return &c.TargetBranch })},
 		{Name: "at", Usage: "moment or day, as in 2026-10-01T12:00:00Z or 2026-10-01", field: text("time", func(c *Config) *string { return &c.At })},
 		{Name: "state", Usage: "only requests in this state; repeats", Many: true, field: func(c *Config) value { return listValue{&c.States, "state"} }},
-		{Name: "since", Usage: "only what happened in this last time", field: func(c *Config) value { return durationValue{to: &c.Since} }},
-		{Name: "older_than", Usage: "only requests that were opened longer ago", field: func(c *Config) value { return durationValue{to: &c.Older} }},
-		{Name: "limit", Usage: "at most so many; 0: all", field: func(c *Config) value { return countValue{&c.Limit} }},
+		{Name: "since", Usage: "only what happened within this time, as in 7d", field: func(c *Config) value { return durationValue{to: &c.Since} }},
+		{Name: "older_than", Usage: "only requests that were opened longer ago than this, as in 4h", field: func(c *Config) value { return durationValue{to: &c.Older} }},
+		{Name: "limit", Usage: "at most this many; 0: all", field: func(c *Config) value { return countValue{&c.Limit} }},
 	}
 }
 

@@ -162,7 +162,7 @@ func modelFile(path string) (string, error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".mrgate-*")
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("the directory %s does not exist", dir)
+		return "", fmt.Errorf("the directory %s does not exist; make it, or name another database", dir)
 	}
 	if err != nil {
 		return "", err
