@@ -110,6 +110,19 @@ func TestListsGoOnToTheirEnd(t *testing.T) {
 	}
 }
 
+// What takes the database its time is not asked for every few seconds.
+func TestOnlyQuickPagesKeepThemselvesUpToDate(t *testing.T) {
+	s := &shelf{requests: 3}
+	for path, want := range map[string]bool{
+		"/": true, "/requests": true, "/requests?state=over": true, "/requests?project=payments%2F*": false, "/requests?q=change": false,
+		"/merges": true, "/merges?show=all": true, "/merges?project=payments%2F*": false,
+	} {
+		if _, page := s.get(t, path); strings.Contains(page, "data-live") != want {
+			t.Errorf("%s asks for itself again: %t", path, !want)
+		}
+	}
+}
+
 func TestSearchGoesThroughSomeAndSaysSo(t *testing.T) {
 	s := &shelf{requests: 10*searchMost + 500}
 	status, page := s.get(t, "/requests?q=needle")

@@ -69,7 +69,7 @@ func (l *listenerPage) merges(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	m.List, v.live = list, m.First == ""
+	m.List, v.live = list, m.First == "" && m.Project == "" // of a project, it takes its time
 	if more {
 		last := list[len(list)-1]
 		m.Next = address(fmt.Sprintf("%d-%d", last.At.UnixMilli(), last.Row))
