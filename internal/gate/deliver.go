@@ -306,8 +306,8 @@ func (mr *MergeRequest) nextDue(w *words.Words, p *rules) time.Time {
 		if r.State.Open() && !r.ends() {
 			due = earliest(due, r.expiresAt())
 		}
-		if at, wanted := mr.statusAt(r, p); wanted {
-			due = earliest(due, latest(latest(at, mr.Now), mr.ForgeAt))
+		if at, wanted := mr.statusAt(r, p); wanted && at.After(mr.Now) { // else it is the next effect, or waits with the others
+			due = earliest(due, latest(at, mr.ForgeAt))
 		}
 		if at, wanted := mr.renewAt(r, p); wanted {
 			due = earliest(due, latest(at, mr.Now))

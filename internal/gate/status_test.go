@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -274,6 +275,44 @@ func TestStatusIsGivenUp(t *testing.T) {
 		wait(2 * time.Hour)
 		if again := b.calls("status") - n; again > 0 {
 			t.Errorf("after a day it is still tried: %d times", again)
+		}
+	})
+}
+
+// counting counts how often work is taken, and is slow to give any once that is
+// far too often, so that time goes on.
+type counting struct {
+	gate.Store
+	taken atomic.Int64
+}
+
+func (c *counting) Claim(ctx context.Context, token string, n int, d time.Duration) ([]*gate.MergeRequest, error) {
+	mrs, err := c.Store.Claim(ctx, token, n, d)
+	if len(mrs) > 0 && c.taken.Add(1) > 200 {
+		time.Sleep(time.Minute)
+	}
+	return mrs, err
+}
+
+// A status that is due waits like the rest where something else has its turn first.
+func TestStatusWaitsForItsTurn(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.policy = withStatus()
+		b.forge.Fail(func(m string) error {
+			if m == "status" {
+				return errors.New("500")
+			}
+			return nil
+		})
+		store := &counting{}
+		g := b.start(func(p *gate.Parts) { store.Store = p.Store; p.Store = store })
+		defer b.stop(g)
+		ref := b.opened(g)
+		b.forge.SetMerging(ref, gate.MergeSoon, "checking")
+		b.click(g, b.alice, gate.ActionApprove, "")
+		wait(2 * time.Minute)
+		if n := store.taken.Load(); n > 100 {
+			t.Errorf("it was taken %d times in two minutes", n)
 		}
 	})
 }
