@@ -190,7 +190,7 @@ func (d *desk) disturb(ctx context.Context, what, who string) (toast, error) {
 		d.listener.kill()
 	case "start":
 		d.journal.did(process, "You", "start the listener again")
-		if err := d.listener.start(ctx); err != nil {
+		if err := d.listener.start(context.WithoutCancel(ctx)); err != nil { // it comes up also for a visitor who has left
 			return toast{}, err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 type listener struct {
 	binary, dir, config, zone string
 	listens                   func(url string) // called whenever it has come up
+	over                      chan struct{}    // closed when it is to run no more
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -34,13 +35,27 @@ var (
 	administered = regexp.MustCompile(`msg=listening for=admin addr=(\S+)`)
 )
 
-// start starts the listener and waits until it listens.
-func (l *listener) start(ctx context.Context) error {
+// errOver : the sandbox ends.
+var errOver = errors.New("the sandbox ends")
+
+// start starts the listener and waits until it listens. One that does not come up
+// is ended.
+func (l *listener) start(ctx context.Context) (err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	select {
+	case <-l.over:
+		return errOver
+	default:
+	}
 	if l.runs() {
 		return nil
 	}
+	defer func() {
+		if err != nil {
+			l.stop()
+		}
+	}()
 	l.log.reset()
 	l.cmd = l.command(context.WithoutCancel(ctx), "serve-callback", "--config", l.config)
 	l.cmd.Stdout, l.cmd.Stderr = &l.log, &l.log
@@ -74,6 +89,8 @@ func (l *listener) start(ctx context.Context) error {
 			return fmt.Errorf("the listener ended as soon as it was started:\n%s", l.log.String())
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-l.over:
+			return errOver
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -101,6 +118,17 @@ func (l *listener) command(ctx context.Context, args ...string) *exec.Cmd {
 func (l *listener) kill() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.stop()
+}
+
+// end is kill for good.
+func (l *listener) end() {
+	close(l.over) // whoever waits for it to come up need not
+	l.kill()
+}
+
+// stop is kill for who holds mu.
+func (l *listener) stop() {
 	if l.cmd == nil || l.cmd.Process == nil {
 		return
 	}

@@ -148,7 +148,7 @@ func (w *world) build(ctx context.Context) error {
 		return err
 	}
 	w.listener = &listener{
-		binary: w.opts.Binary, dir: w.dir, config: w.config(), zone: w.opts.Zone,
+		binary: w.opts.Binary, dir: w.dir, config: w.config(), zone: w.opts.Zone, over: make(chan struct{}),
 		listens: func(url string) { // a listener that was started again has another port
 			w.gitlab.OnWebhook("", "")
 			w.gitlab.OnWebhook(url+"/gitlab/webhook", hook)
@@ -263,7 +263,7 @@ func (w *world) redact(text string) string {
 func (w *world) Close() {
 	w.close.Do(func() {
 		if w.listener != nil {
-			w.listener.kill()
+			w.listener.end()
 		}
 		w.stop()
 		if w.journal != nil {
