@@ -82,6 +82,7 @@ func (w *world) calmClicks(ctx context.Context, o options, s *sheet) error {
 	if err != nil {
 		return err
 	}
+	w.calm = took
 	s.add("click → answer, one at a time", answered(took), "", "")
 	p50 := quantile(called, 0.5)
 	s.add("click → GitLab's first call arrives", answered(called), held(p50 <= budgetCall, "p50 "+ms(budgetCall)), "")

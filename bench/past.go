@@ -29,9 +29,10 @@ func (w *world) past(ctx context.Context, o options, s *sheet) error {
 			return err
 		}
 	}
-	calm, _, err := w.oneByOne(ctx, min(100, o.mergeRequests/20))
-	if err != nil {
-		return err
+	if w.calm == nil {
+		if err := w.calmClicks(ctx, o, s); err != nil {
+			return err
+		}
 	}
 	if err := w.listener.stop(); err != nil {
 		return err
@@ -42,6 +43,7 @@ func (w *world) past(ctx context.Context, o options, s *sheet) error {
 	}
 	s.add("past requests written", fmt.Sprintf("%d in %.0f s", o.past, time.Since(began).Seconds()), "", "")
 	began = time.Now()
+	var err error
 	if w.listener, err = w.start(ctx); err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func (w *world) past(ctx context.Context, o options, s *sheet) error {
 	if err != nil {
 		return err
 	}
-	besidePast(s, "… click → answer, one at a time", calm, calmThen, 0.5) // of so few, the slowest is one by chance
+	besidePast(s, "… click → answer, one at a time", w.calm, calmThen)
 	then, err := w.presses(ctx, w.take(len(w.atRate.Took)))
 	if err != nil {
 		return err
@@ -62,18 +64,18 @@ func (w *world) past(ctx context.Context, o options, s *sheet) error {
 	if err != nil {
 		return err
 	}
-	besidePast(s, fmt.Sprintf("… click → answer, %d a second", o.rate), w.atRate.Took, r.Took, 0.99)
+	besidePast(s, fmt.Sprintf("… click → answer, %d a second", o.rate), w.atRate.Took, r.Took)
 	s.add("… CPU of the listener for a click and all that follows", ms(r.cpu),
 		held(float64(r.cpu) <= budgetPast*float64(w.atRate.cpu), fmt.Sprintf("%.1f times", budgetPast)), "without: "+ms(w.atRate.cpu))
 	return nil
 }
 
 // besidePast adds a figure beside the same without past requests. The budget is
-// for the answer that so large a share of them came before.
-func besidePast(s *sheet, what string, without, with []time.Duration, share float64) {
-	times := float64(quantile(with, share)) / float64(quantile(without, share))
-	s.add(what, answered(with), held(times <= budgetPast, fmt.Sprintf("p%.0f %.1f times", 100*share, budgetPast)),
-		fmt.Sprintf("without: %s; %.2f times that", answered(without), times))
+// for the middle one: the slowest of two runs differ by chance as much as that.
+func besidePast(s *sheet, what string, without, with []time.Duration) {
+	times := float64(quantile(with, 0.5)) / float64(quantile(without, 0.5))
+	s.add(what, answered(with), held(times <= budgetPast, fmt.Sprintf("p50 %.1f times", budgetPast)),
+		fmt.Sprintf("without: %s; p50 is %.2f times that", answered(without), times))
 }
 
 // addPast writes n merge requests with one merged request each, as clicks and

@@ -61,7 +61,8 @@ type world struct {
 	messages  atomic.Int64 // that Feishu has taken
 	untouched []feishusim.Message
 	feishuURL string
-	atRate    flood // what was measured of it; zero: nothing was yet
+	calm      []time.Duration // answers to clicks one at a time; nil: not measured yet
+	atRate    flood           // zero: not measured yet
 }
 
 // newWorld makes all but the merge requests and the listener.
