@@ -92,7 +92,7 @@ func (env *Environment) decide(ctx context.Context, cfg *config.Config, named re
 	defer func() { _ = store.Close() }()
 	ref, err := named.find(ctx, store, forge)
 	if err != nil {
-		return err
+		return fmt.Errorf("decide: %w", withRemedy(err, cfg))
 	}
 	progress := env.progress(cfg, clean(named.String()))
 	log := slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -183,7 +183,7 @@ func (env *Environment) rehearse(ctx context.Context, cfg *config.Config, forge 
 	}
 	ref, err := named.find(ctx, store, forge)
 	if err != nil {
-		return err
+		return fmt.Errorf("decide: %w", withRemedy(err, cfg))
 	}
 	s, err := forge.Get(ctx, ref)
 	if err != nil {

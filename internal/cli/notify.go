@@ -250,7 +250,7 @@ func askingOf(ctx context.Context, cfg *config.Config) (gate.Asking, error) {
 	for try := 1; ; try++ {
 		ref, s, err := forge.Find(ctx, cfg.Project, cfg.MR)
 		if err != nil {
-			return gate.Asking{}, fmt.Errorf("notify: read %s!%d: %w", cfg.Project, cfg.MR, err)
+			return gate.Asking{}, fmt.Errorf("notify: %w", withRemedy(err, cfg))
 		}
 		a := gate.Asking{Ref: ref, Snapshot: s}
 		contents, err := forge.Contents(ctx, ref, s.Path, s.Head)

@@ -79,8 +79,5 @@ func (r *reference) find(ctx context.Context, store gate.Store, forge *gitlab.Fo
 		}
 	}
 	ref, _, err := forge.Find(ctx, r.project, r.mr)
-	if err != nil {
-		return gate.Ref{}, fmt.Errorf("look for %s: %w", r.text, err)
-	}
-	return ref, nil
+	return ref, err
 }
