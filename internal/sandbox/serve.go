@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"strconv"
 	"syscall"
 	"time"
@@ -44,8 +45,8 @@ func Serve(ctx context.Context, opts Options, listen string, out io.Writer) erro
 	p.say("mrgate sandbox: the real listener, between a GitLab and a Feishu that are simulated on this machine.")
 	p.say("")
 	p.say("  Open    %s", opts.page)
-	p.say("  Look    mrgate list --config %s", w.config())
-	p.say("  Check   mrgate doctor --config %s", w.config())
+	p.say("  Look    %s list --config %s", called(opts.Binary), w.config())
+	p.say("  Check   %s doctor --config %s", called(opts.Binary), w.config())
 	p.say("  End     Ctrl-C; nothing of it stays")
 
 	web, cancel := context.WithCancel(ctx) // ends the streams of events
@@ -94,4 +95,13 @@ func listenLocally(ctx context.Context, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%w: %w; name another one, or 127.0.0.1:0 for any", ErrAddress, err)
 	}
 	return l, nil
+}
+
+// called is how a shell starts the program in that file: by its name alone only
+// where the PATH leads to one, which it does not if this is run by go run.
+func called(binary string) string {
+	if _, err := exec.LookPath("mrgate"); err != nil {
+		return binary
+	}
+	return "mrgate"
 }
