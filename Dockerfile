@@ -2,7 +2,10 @@
 # jobs (GitLab's runner needs a shell in an image, hence busybox).
 #
 #   docker build -t registry.example.com/tools/mrgate .
-#   docker run --read-only -v mrgate:/data -p 8080:8080 --env-file secrets.env registry.example.com/tools/mrgate serve-callback
+#   docker run --read-only -v mrgate:/data -v "$PWD/mrgate.yaml:/etc/mrgate.yaml:ro" -e MRGATE_CONFIG=/etc/mrgate.yaml \
+#     -e MRGATE_DB=/data/mrgate.db --env-file secrets.env registry.example.com/tools/mrgate serve-callback
+#
+# Where webhooks or clicks come by HTTP, add -p 8080:8080.
 FROM golang:1.26-alpine AS build
 RUN apk add --no-cache gcc musl-dev
 WORKDIR /src
