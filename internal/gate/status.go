@@ -91,11 +91,11 @@ func (w *work) status(ctx context.Context, id int64) error {
 	w.g.observe(ctx, effectStatus.call(), err)
 	trouble := ""
 	switch r := w.mr.request(id); {
+	case err != nil && ctx.Err() != nil:
+		return errStop // mrgate is told to end
 	case errors.Is(err, ErrNotPermitted), errors.Is(err, ErrNotFound), err != nil && w.mr.Now.Sub(r.changedAt()) > statusFor:
 		w.g.log.Warn("the forge refuses", "what", string(effectStatus), "merge_request", w.mr.Ref.String(), "err", err)
 		trouble = err.Error()
-	case err != nil && ctx.Err() != nil:
-		return errStop // mrgate is told to end
 	case err != nil:
 		at, _ := w.mr.statusAt(r, w.g.rules.Load())
 		w.warn(string(effectStatus), err, at)

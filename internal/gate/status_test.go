@@ -279,6 +279,45 @@ func TestStatusIsGivenUp(t *testing.T) {
 	})
 }
 
+// That mrgate ends while it tries is nobody's refusal, however late the try is.
+func TestStatusIsNotGivenUpAtTheEnd(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.policy = withStatus()
+		var g *running
+		var fails func() error
+		b.forge.Fail(func(m string) error {
+			if m != "status" || fails == nil {
+				return nil
+			}
+			return fails()
+		})
+		g = b.start()
+		ref := b.opened(g)
+		fails = func() error { return errors.New("500") }
+		b.click(g, b.carol, gate.ActionReject, "no")
+		wait(time.Minute)
+		b.stop(g)
+		wait(25 * time.Hour)
+
+		trying := make(chan struct{}, 1)
+		fails = func() error {
+			trying <- struct{}{}
+			time.Sleep(5 * time.Second)
+			return context.Canceled
+		}
+		g = b.start()
+		<-trying
+		b.stop(g)
+		fails = nil
+		g = b.start()
+		defer b.stop(g)
+		wait(2 * time.Hour)
+		if s := b.forge.Look(ref); s.Statuses[s.Head] != gate.StatusFailed {
+			t.Errorf("posted %v, which leaves %v", b.statuses(), s.Statuses)
+		}
+	})
+}
+
 // counting counts how often work is taken, and is slow to give any once that is
 // far too often, so that time goes on.
 type counting struct {
