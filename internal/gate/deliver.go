@@ -39,7 +39,7 @@ func (w *work) messages(ctx context.Context) error {
 	}
 	var group errgroup.Group
 	group.SetLimit(atOnce)
-	left := atomic.Int64{}
+	var left atomic.Int64
 	left.Store(int64(len(tasks)))
 	for _, task := range tasks {
 		group.Go(func() error {

@@ -101,7 +101,7 @@ func (g *Gate) remind(ctx context.Context) {
 				if err != nil || r == nil {
 					return err
 				}
-				if err := g.deliver(ctx, r); err != nil {
+				if err := g.sendReminder(ctx, r); err != nil {
 					return err
 				}
 			}
@@ -113,9 +113,9 @@ func (g *Gate) remind(ctx context.Context) {
 	}
 }
 
-// deliver sends one reminder and writes down what became of it. An error is
+// sendReminder sends one reminder and writes down what became of it. An error is
 // trouble with the database.
-func (g *Gate) deliver(ctx context.Context, r *Reminder) error {
+func (g *Gate) sendReminder(ctx context.Context, r *Reminder) error {
 	if len(r.Requests) == 0 {
 		return g.store.Reminded(ctx, r, 0) // all was decided meanwhile
 	}
