@@ -126,6 +126,18 @@ is told.`,
 		}
 		return nil
 	}
+	// cobra's own help shows the root's, and success, for a command that is not there.
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if found, rest, err := root.Find(args); err == nil && found == root {
+					return root.Args(root, rest)
+				}
+				return nil
+			}
+		}
+	}
 	return root
 }
 

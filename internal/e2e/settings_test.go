@@ -94,6 +94,17 @@ func TestUnknownVariableIsAWarning(t *testing.T) {
 	}
 }
 
+func TestNobodyIsHelpedWithACommandThatIsNotThere(t *testing.T) {
+	for _, args := range [][]string{{"decied"}, {"help", "decied"}} {
+		mrgate(t, t.TempDir(), nil, "", args...).refuses(t, 2, `there is no command "decied"`, "mrgate --help")
+	}
+	for _, args := range [][]string{{"help"}, {"help", "decide"}, {"help", "completion", "bash"}} {
+		if o := mrgate(t, t.TempDir(), nil, "", args...); o.code != 0 || !strings.Contains(o.stdout, "Usage:") {
+			t.Errorf("%q: exit %d, %s%s", args, o.code, o.stdout, o.stderr)
+		}
+	}
+}
+
 func TestHelpOfEveryCommandHasExamples(t *testing.T) {
 	w := newWorld(t)
 	for _, command := range []string{"notify", "serve-callback", "serve", "decide", "list", "show", "log", "rules", "doctor", "sandbox", "version"} {
