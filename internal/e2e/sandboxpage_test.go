@@ -305,6 +305,10 @@ func TestSandboxPageIsForThisMachineAlone(t *testing.T) {
 	if status, body := call(http.MethodPost, "/do", http.Header{"Sec-Fetch-Site": {"same-origin"}}, "do=push&mr=9"); status != http.StatusOK || !strings.Contains(body, "there is no merge request !9") {
 		t.Errorf("a form without a script: %d %.500s", status, body)
 	}
+	// What the page offered a moment ago may be over: then nothing happens, and nobody is said to have done it.
+	if status, body := call(http.MethodPost, "/do", http.Header{"Sec-Fetch-Site": {"same-origin"}}, "do=reopen&mr=1"); status != http.StatusOK || !strings.Contains(body, "!1 is opened") || strings.Contains(body, "opens !1 again") {
+		t.Errorf("a merge request that is open is opened again: %d %.500s", status, body)
+	}
 	for _, listen := range []string{"0.0.0.0:0", "nonsense", "127.0.0.1:x", "example.com:80", strings.TrimPrefix(address, "http://")} {
 		o := mrgate(t, t.TempDir(), nil, "", "sandbox", "--listen", listen)
 		o.refuses(t, 2, "--listen", strings.SplitN(listen, ":", 2)[0])

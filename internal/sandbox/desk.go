@@ -138,6 +138,13 @@ func (d *desk) change(what string, n int, target string) error {
 	did := func(who, text string) { d.journal.did(deed, who, text) }
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	needs := "opened"
+	if what == "reopen" {
+		needs = "closed"
+	}
+	if state := gl.MR(project, n).State; state != needs { // pressed on a page that was drawn before
+		return fmt.Errorf("%s is %s", ref, state)
+	}
 	switch what {
 	case "push":
 		did("Bob", "pushes one more commit to "+ref)

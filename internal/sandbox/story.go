@@ -59,6 +59,7 @@ func Script(ctx context.Context, opts Options, out io.Writer) error {
 	t := &story{world: w, ctx: ctx, out: newPrinter(out, opts)}
 	t.out.say("mrgate sandbox: the real listener, between a GitLab and a Feishu that are simulated on this machine.")
 	t.out.say("Bob writes code, Alice and Carol may approve it, Dave sits in the group %s and may not.", groupName)
+	t.steps() // of the start
 	for _, scene := range []func(){t.approved, t.turnedDown, t.pushed, t.conflict, t.pipeline, t.killed, t.explained} {
 		if scene(); t.err != nil {
 			break
