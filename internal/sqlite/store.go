@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -30,10 +31,11 @@ const (
 	// readers is how many reads can go on at once.
 	readers = 3
 
+	// durable: on macOS fsync alone leaves data in the disk's cache.
+	durable = `PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; `
 	// writerPragmas: what a savepoint may have to put back stays in memory, or
-	// each transaction would make a temporary file; and on macOS fsync alone
-	// leaves data in the disk's cache.
-	writerPragmas = `PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON`
+	// each transaction would make a temporary file.
+	writerPragmas = durable + `PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = `
 )
 
 // Options are how to open a database.
@@ -126,7 +128,10 @@ func open(ctx context.Context, path string, opts Options) (_ *Store, err error) 
 		if err := session.migrate(ctx); err != nil {
 			return nil, err
 		}
-		if _, err := session.conn.ExecContext(ctx, writerPragmas); err != nil {
+		if _, err := session.conn.ExecContext(ctx, writerPragmas+strconv.Itoa(longestLog)); err != nil {
+			return nil, err
+		}
+		if s.writer.checkpointer, err = newCheckpointer(ctx, s.writes, tables); err != nil {
 			return nil, err
 		}
 	}
@@ -229,9 +234,7 @@ func (s *Store) Close() error {
 			errs = append(errs, (<-s.readers).close())
 		}
 		if s.writer != nil {
-			// PASSIVE waits for nobody: what it leaves, another process needs.
-			_, err := s.writer.session.rows(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`)
-			errs = append(errs, err, s.writer.session.close())
+			errs = append(errs, s.writer.checkpointer.close(), s.writer.session.close())
 		}
 		for _, db := range []*sql.DB{s.reads, s.writes} {
 			if db != nil {

@@ -35,6 +35,8 @@ type writer struct {
 	queue   chan *job     // of workers
 	closing chan struct{} // closed: take no more
 	ended   chan struct{} // closed: run has returned
+
+	checkpointer *checkpointer // nil: the database is not open yet
 }
 
 func newWriter(s *session, now func() time.Time) *writer {
@@ -196,7 +198,11 @@ func (b *batch) transact(ctx context.Context) (err error) {
 	defer func() {
 		// It fails if SQLite has ended the transaction by itself, and then the
 		// reason is known.
-		if e := b.session.exec(ctx, end); e != nil && err == nil {
+		e := b.session.exec(ctx, end)
+		switch {
+		case e == nil && end == `COMMIT`:
+			b.checkpointer.committed()
+		case e != nil && err == nil:
 			err = fmt.Errorf("%s: %w", end, e)
 			if end == `COMMIT` {
 				_ = b.session.exec(ctx, `ROLLBACK`)
