@@ -276,7 +276,7 @@ func newGate(cfg *config.Config, store gate.Store, forge gate.Forge, observer ga
 	}
 	return gate.New(gate.Parts{
 		Forge: forge, Chat: chat, Store: store, Policy: cfg.Policy, Log: log, Earlier: config.ParsePolicy,
-		DryRun: cfg.DryRun, Observer: observer, Sweeps: cfg.Sweep > 0,
+		DryRun: cfg.DryRun, Observer: observer, Sweeps: cfg.Sweep > 0, Rush: server.Rush,
 	}), nil
 }
 

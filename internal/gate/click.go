@@ -22,7 +22,7 @@ func (g *Gate) Click(ctx context.Context, click Click) Answer {
 	if answer, ok := Trial(click, g.words()); ok {
 		return answer
 	}
-	g.rush.click()
+	defer g.rush.click()()
 	var answer Answer
 	var row int64
 	rules := g.rules.Load()

@@ -28,6 +28,9 @@ type Parts struct {
 	// in force stands for all that were.
 	Earlier  func(text string) (*policy.Policy, error)
 	Observer Observer // nil: nobody measures
+	// Rush is told when many people begin to click at once, and when that has been
+	// over for a while. nil: nobody needs to know.
+	Rush func(on bool)
 }
 
 // Gate takes what arrives and carries it out. Its methods may be called from
@@ -48,6 +51,7 @@ type Gate struct {
 	atWork sync.Map      // row → *work, to hurry those that only write messages
 	merges projectLocks
 	rush   rush
+	rushed func(on bool)
 
 	unwritten sync.Once // to say that notes are not written
 
@@ -78,11 +82,14 @@ func (g *Gate) words() *words.Words { return g.rules.Load().words }
 func New(parts Parts) *Gate {
 	g := &Gate{
 		forge: parts.Forge, chat: parts.Chat, store: parts.Store,
-		log: parts.Log, workers: parts.Workers, earlier: parts.Earlier, observer: parts.Observer, sweeps: parts.Sweeps,
+		log: parts.Log, workers: parts.Workers, earlier: parts.Earlier, observer: parts.Observer, sweeps: parts.Sweeps, rushed: parts.Rush,
 		nudged: make(chan struct{}, 1),
 	}
 	if g.workers == 0 {
 		g.workers = 8
+	}
+	if g.rushed == nil {
+		g.rushed = func(bool) {}
 	}
 	g.rules.Store(rulesOf(parts.Policy, parts.DryRun))
 	return g

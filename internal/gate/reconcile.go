@@ -68,6 +68,7 @@ func (g *Gate) reconcile(ctx context.Context, mr *MergeRequest) {
 // change is a write under the lease, of what was learned and of f. It renews the
 // lease; what comes back is the row as written.
 func (w *work) change(f func(mr *MergeRequest)) error {
+	w.g.rush.makeWay()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var open []int64

@@ -42,7 +42,12 @@ func (g *Gate) Run(ctx context.Context) error {
 	}
 	var asked time.Time // the store, what is due
 	resting := 0        // workers that are free, and kept back by a rush
+	rushing := false
 	for ctx.Err() == nil {
+		if lately := g.rush.lately(); lately != rushing {
+			rushing = lately
+			g.rushed(rushing)
+		}
 		n := g.take(free) + resting
 		resting = 0
 		if g.rush.on() {

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,22 +12,37 @@ const (
 	rushWithin = 100 * time.Millisecond
 	// rushWorkers is how many workers begin something in a rush. What follows from
 	// a click costs ten times as much as its answer, and people wait for answers.
-	rushWorkers = 2
+	rushWorkers = 1
+	// rushOver is how long after a rush it counts as over.
+	rushOver = 10 * time.Second
+	// wayFor is how long work makes way for answers at most, at each of its steps: it
+	// goes on also where there is always somebody who waits for one.
+	wayFor = 20 * time.Millisecond
 )
 
-// rush tells when many people click at once.
+// rush tells when people wait for the answers to their clicks, and when many do.
 type rush struct {
+	waiting atomic.Int64 // for an answer
+
 	mu     sync.Mutex
 	recent [rushClicks]time.Time // when the last ones clicked: a ring
 	oldest int                   // in it
+	last   time.Time             // when there was a rush
 }
 
-// click notes that somebody has clicked.
-func (r *rush) click() {
+// click notes that somebody has clicked, and gives what to call when the answer is
+// known.
+func (r *rush) click() (answered func()) {
+	r.waiting.Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.recent[r.oldest] = time.Now()
+	now := time.Now()
+	r.recent[r.oldest] = now
 	r.oldest = (r.oldest + 1) % rushClicks
+	if now.Sub(r.recent[r.oldest]) < rushWithin {
+		r.last = now
+	}
+	return func() { r.waiting.Add(-1) }
 }
 
 // on says that there is a rush.
@@ -34,4 +50,19 @@ func (r *rush) on() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return time.Since(r.recent[r.oldest]) < rushWithin
+}
+
+// lately says that there is one, or was a moment ago.
+func (r *rush) lately() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Since(r.last) < rushOver
+}
+
+// makeWay waits for a moment while somebody waits for an answer: they share the
+// processor, the writer and the disk.
+func (r *rush) makeWay() {
+	for began := time.Now(); r.waiting.Load() > 0 && time.Since(began) < wayFor; {
+		time.Sleep(time.Millisecond)
+	}
 }

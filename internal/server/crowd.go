@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -30,10 +28,6 @@ const (
 	// makes at once a map for as many lines as might come, which takes a hundred
 	// kilobytes for the first four that are sent.
 	headerWeight = 64
-	// memoryGoal is where Go's runtime stops saving its work and collects what is
-	// no longer used, if need be all the time. Without it the process would take
-	// twice what it holds, of what others have sent it as well.
-	memoryGoal = 56 << 20
 	// farewell is how many leave at once where the process may open no more files:
 	// it needs some itself, for its own calls.
 	farewell = 64
@@ -248,14 +242,6 @@ func (c *crowd) leave(g *guest) {
 	c.now.guests--
 	g.holds(0)
 	g.gone, g.place = true, nil
-}
-
-// limitMemory is for the whole process, whose limits these are; whoever runs it
-// can set another one.
-func limitMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryGoal)
-	}
 }
 
 type guestKey struct{}
