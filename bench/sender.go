@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -92,7 +93,7 @@ func (s sending) here(ctx context.Context) (sent, error) {
 			// Counted from when it is due: a sender that waits for a slow answer would
 			// leave out those who would have waited behind it.
 			due := began.Add(time.Duration(i) * time.Second / time.Duration(s.Rate))
-			time.Sleep(time.Until(due))
+			sleepUntil(due)
 			all.Go(func() { one(i, due) })
 		}
 	} else {
@@ -108,6 +109,15 @@ func (s sending) here(ctx context.Context) (sent, error) {
 	all.Wait()
 	result.All = time.Since(began)
 	return result, errors.Join(errs...)
+}
+
+// sleepUntil is late by some 50 µs. time.Sleep is by up to a millisecond, as the
+// system call that it waits in counts those, and a click's time begins when it is due.
+func sleepUntil(due time.Time) {
+	for d := time.Until(due); d > 0; d = time.Until(due) { // a signal ends it early
+		ts := syscall.NsecToTimespec(int64(d))
+		_ = syscall.Nanosleep(&ts, nil)
+	}
 }
 
 func (p *press) send(ctx context.Context, client *http.Client, url string) error {

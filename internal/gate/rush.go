@@ -10,9 +10,11 @@ const (
 	// rushClicks within rushWithin are a rush.
 	rushClicks = 10
 	rushWithin = 100 * time.Millisecond
-	// rushWorkers is how many workers begin something in a rush. What follows from
-	// a click costs ten times as much as its answer, and people wait for answers.
+	// What follows from a click costs ten times as much as its answer, and people
+	// wait for answers: in a rush so many workers begin something, and pause so long
+	// before each step. The rest is done when it is over.
 	rushWorkers = 1
+	rushPause   = 5 * time.Millisecond
 	// rushOver is how long after a rush it counts as over.
 	rushOver = 10 * time.Second
 	// wayFor is how long work makes way for answers at most, at each of its steps: it
@@ -59,10 +61,13 @@ func (r *rush) lately() bool {
 	return time.Since(r.last) < rushOver
 }
 
-// makeWay waits for a moment while somebody waits for an answer: they share the
-// processor, the writer and the disk.
+// makeWay waits for a moment while somebody waits for an answer, or in a rush soon
+// will: they share the processor, the writer and the disk.
 func (r *rush) makeWay() {
 	for began := time.Now(); r.waiting.Load() > 0 && time.Since(began) < wayFor; {
 		time.Sleep(time.Millisecond)
+	}
+	if r.on() {
+		time.Sleep(rushPause)
 	}
 }

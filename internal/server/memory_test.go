@@ -1,10 +1,8 @@
-package server_test
+package server
 
 import (
 	"runtime/debug"
 	"testing"
-
-	"mrgate/internal/server"
 )
 
 func TestRushLetsGarbagePileUp(t *testing.T) {
@@ -22,7 +20,7 @@ func TestRushLetsGarbagePileUp(t *testing.T) {
 	} {
 		debug.SetGCPercent(77)
 		t.Setenv("GOGC", tt.gogc)
-		server.Rush(tt.rush)
+		Rush(tt.rush)
 		if got := debug.SetGCPercent(100); got != tt.percent {
 			t.Errorf("rush %v with GOGC=%q: %d percent, want %d", tt.rush, tt.gogc, got, tt.percent)
 		}
