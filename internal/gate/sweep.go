@@ -202,6 +202,7 @@ func (s *sweeper) page(ctx context.Context, list List, from Mark, alsoNew bool) 
 		return Page{}, err
 	}
 	for _, hint := range page.Hints {
+		s.g.rush.makeWay()
 		if _, err := s.g.look(ctx, hint, alsoNew); err != nil {
 			return Page{}, err
 		}
