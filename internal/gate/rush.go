@@ -41,17 +41,20 @@ func (r *rush) click() (answered func()) {
 	now := time.Now()
 	r.recent[r.oldest] = now
 	r.oldest = (r.oldest + 1) % rushClicks
-	if now.Sub(r.recent[r.oldest]) < rushWithin {
+	if r.isOn(now) {
 		r.last = now
 	}
 	return func() { r.waiting.Add(-1) }
 }
 
+// isOn is on, under the lock.
+func (r *rush) isOn(now time.Time) bool { return now.Sub(r.recent[r.oldest]) < rushWithin }
+
 // on says that there is a rush.
 func (r *rush) on() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Since(r.recent[r.oldest]) < rushWithin
+	return r.isOn(time.Now())
 }
 
 // lately says that there is one, or was a moment ago.

@@ -15,7 +15,7 @@ const (
 	// longestLog is how many pages the write-ahead log has, 16 MiB, before the
 	// writer itself copies what is left of it: the log begins anew only where all of
 	// it has been copied, and in a rush there is a commit during each checkpoint.
-	longestLog = 4000
+	longestLog = `PRAGMA wal_autocheckpoint = 4000`
 )
 
 // checkpointer copies to the database what the writer has committed to the

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -35,7 +34,7 @@ const (
 	durable = `PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; `
 	// writerPragmas: what a savepoint may have to put back stays in memory, or
 	// each transaction would make a temporary file.
-	writerPragmas = durable + `PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = `
+	writerPragmas = durable + `PRAGMA temp_store = MEMORY; ` + longestLog
 )
 
 // Options are how to open a database.
@@ -128,7 +127,7 @@ func open(ctx context.Context, path string, opts Options) (_ *Store, err error) 
 		if err := session.migrate(ctx); err != nil {
 			return nil, err
 		}
-		if _, err := session.conn.ExecContext(ctx, writerPragmas+strconv.Itoa(longestLog)); err != nil {
+		if _, err := session.conn.ExecContext(ctx, writerPragmas); err != nil {
 			return nil, err
 		}
 		if s.writer.checkpointer, err = newCheckpointer(ctx, s.writes, tables); err != nil {
